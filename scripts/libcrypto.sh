@@ -62,19 +62,23 @@ private_apt() {
 }
 
 # The URI of the first Debian archive with this label ("Debian" or "Debian-Security") that apt on this machine uses,
-# whichever way its sources are written. Without lists apt cannot tell the label; the name of the suite then does.
+# whichever way its sources are written. Empty where apt has no lists.
 archive_uri() {
     local label=$1
     # shellcheck disable=SC2016  # apt expands these, not the shell
-    apt-get indextargets --format '$(LABEL)|$(RELEASE)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    apt-get indextargets --format '$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
         awk -F'|' -v label="$label" '
-            $1 == "" { $1 = ($2 ~ /security/) ? "Debian-Security" : "Debian" }
-            $1 == label && !found { print $3; found = 1 }'
+            $1 == label && !found { print $2; found = 1 }'
 }
 
 write_private_sources() {
     local main security keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     main=$(archive_uri Debian)
+    if [[ -z $main && $EUID -eq 0 ]]; then
+        # apt names its archives by what their indices say, and there may be none yet.
+        update_lists
+        main=$(archive_uri Debian)
+    fi
     security=$(archive_uri Debian-Security)
     [[ -n $main ]] || die "found no Debian archive among this machine's apt sources; install OpenSSL >= $LIBCRYPTO_MIN by other means"
     mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
