@@ -1,0 +1,93 @@
+/*
+ * The state of a running node as plain data: what `cryprq show` prints, and its JSON form
+ * ("version": 1), which is what goes over the control socket and what `show NAME json` prints.
+ * Nothing in it is secret. Filled by the node's control thread; no thread safety of its own.
+ */
+#ifndef CQ_CONF_STATUS_H
+#define CQ_CONF_STATUS_H
+
+#include "base/addr.h"
+#include "base/drop.h"
+#include "base/err.h"
+#include "conf/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CQ_STATUS_VERSION = 1,
+    CQ_STATUS_JSON_MAX = 64 * 1024 * 1024, /* bytes accepted by cq_node_status_from_json */
+    CQ_STATUS_FLAG_MAX = 31,               /* characters of a flag */
+    CQ_STATUS_MAX_FLAGS = 32,
+    CQ_STATUS_MAX_PREFIXES = 65536, /* allowed IPs of one peer */
+    CQ_SESSION_ID_LEN = 8,
+};
+
+struct cq_node_peer_status {
+    char name[CQ_CONF_NAME_MAX + 1]; /* "": none */
+    uint8_t id[CQ_PEER_ID_LEN];
+    bool has_psk;
+    bool key_known;                  /* the peer's public key is there */
+    bool handshaking;                /* an own handshake is in flight */
+    char endpoint[CQ_ADDR_TEXT_MAX]; /* in use, or configured; "": none known */
+    struct cq_prefix *allowed_ips;   /* owned (malloc) */
+    size_t num_allowed_ips;
+    uint16_t persistent_keepalive; /* seconds; 0: off */
+    uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
+    int64_t latest_handshake;       /* seconds since the epoch; 0: none yet */
+    uint64_t latest_handshake_secs; /* how long ago, by the clock that does not jump */
+    uint64_t handshake_duration_us; /* of the newest completed one */
+    bool latest_as_initiator;       /* our role in it */
+    uint64_t initiated, responded;  /* completed handshakes, by our role */
+    uint64_t rotations;             /* of those, replacing an older session */
+    uint64_t failed;                /* attempts given up */
+    bool has_session;               /* a current session exists; the next four are its */
+    uint8_t suite;                  /* enum cq_suite */
+    uint8_t session_id[CQ_SESSION_ID_LEN];
+    uint64_t key_age_secs;
+    uint64_t rotate_in_secs; /* to its next planned rotation; 0: due at the next packet */
+    unsigned num_sessions;   /* live ones */
+    unsigned num_staged;     /* packets waiting for a session */
+    enum cq_drop last_drop;  /* last handshake drop that could be told to be this peer's */
+};
+
+struct cq_node_status {
+    char interface[CQ_CONF_INTERFACE_MAX + 1];
+    uint8_t id[CQ_PEER_ID_LEN]; /* our own */
+    uint16_t listen_port;       /* as bound */
+    uint32_t fwmark;            /* 0: off */
+    uint16_t mtu;
+    uint8_t suites, preferred_suite;
+    uint16_t rotate_secs;
+    uint64_t uptime_secs;
+    unsigned num_workers;
+    char flags[CQ_STATUS_MAX_FLAGS]
+              [CQ_STATUS_FLAG_MAX + 1]; /* "udp_gso", "udp_gro", "tun_offload", ... */
+    size_t num_flags;
+    unsigned num_pending; /* handshakes of others waiting to be finished */
+    bool under_load;
+    uint64_t cookies_sent, keys_sent, keys_erased;
+    uint64_t drops[CQ_DROP_COUNT];     /* by enum cq_drop, all threads */
+    struct cq_node_peer_status *peers; /* owned (calloc) */
+    size_t num_peers;
+};
+
+/* Frees what it holds and zeroes it; a zeroed status is allowed. */
+void cq_node_status_free(struct cq_node_status *status);
+
+/* Writes one line of JSON without its end (pretty: several lines, indented) to *out,
+ * NUL-terminated, which the caller frees with free(). CQ_ERR_NOMEM. */
+CQ_MUST_CHECK enum cq_err cq_node_status_to_json(const struct cq_node_status *status, bool pretty,
+                                                 char **out, size_t *out_len);
+
+/* The reverse. Members and drop names that this version does not know are ignored; CQ_ERR_INVALID
+ * for another "version", a member that is missing or has a wrong type or range, or text that is not
+ * JSON; CQ_ERR_NOMEM. *out is the caller's, zeroed on error. */
+CQ_MUST_CHECK enum cq_err cq_node_status_from_json(struct cq_node_status *out, const char *text,
+                                                   size_t len);
+
+/* "aes-256-gcm", "chacha20-poly1305", "none" (for values of enum cq_suite). Static storage. */
+const char *cq_conf_suite_name(unsigned suite);
+
+#endif
