@@ -1,0 +1,74 @@
+/*
+ * What the engine wants done: the list of actions that its caller (daemon, simulator, test) carries out in order.
+ */
+#ifndef CQ_ENGINE_ACTION_H
+#define CQ_ENGINE_ACTION_H
+
+#include "base/addr.h"
+#include "base/drop.h"
+#include "base/time.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CQ_ACTION_DATA_MAX = 1232 };
+
+enum cq_action_type {
+    CQ_ACTION_SEND,         /* send `data` (handshake datagram) over `route` */
+    CQ_ACTION_SEND_CONTROL, /* a worker seals `data` (TLVs) as CONTROL under keypair `local_idx` on lane 0, grown to
+                               `padded_len` bytes of plaintext by PAD where that is larger, and sends it over `route`, or
+                               where route.remote.ip.family is NONE over the peer's endpoint */
+    CQ_ACTION_SESSION_READY, /* a worker sends the packets staged for `peer`: it has a current keypair again */
+    CQ_ACTION_DROP_STAGED,   /* a worker drops them (staged_expired): the attempt is over */
+    CQ_ACTION_STORE_KEY,    /* keep the peer's public key (`data`, 1216 bytes) in the cache; also says that it is
+                               known now */
+    CQ_ACTION_STORE_REPLIED, /* remember in the cache that the peer has replied to a handshake (it knows our key) */
+    CQ_ACTION_RESOLVE,      /* ask DNS again for the peer's endpoint; answer with cq_engine_set_endpoint */
+    CQ_ACTION_LOG,          /* something worth a log line happened: `event` */
+};
+
+/* The engine's part of the event vocabulary; names in engine/action.c. */
+enum cq_event {
+    CQ_EVENT_HANDSHAKE_STARTED,  /* initiator: first INIT of an attempt went out (debug) */
+    CQ_EVENT_HANDSHAKE_COMPLETE, /* session established: role, duration, suite */
+    CQ_EVENT_KEY_ROTATION,       /* the same where it replaces an older session */
+    CQ_EVENT_HANDSHAKE_FAILED,   /* attempt given up: reason or none (no answer) */
+    CQ_EVENT_SESSION_EXPIRED,    /* last session erased by age, none left */
+    CQ_EVENT_SESSION_CLOSED,     /* peer sent CLOSE: close_reason */
+    CQ_EVENT_KEY_LEARNED,        /* public key received and verified against the peer ID */
+    CQ_EVENT_ENDPOINT_CHANGED,   /* new address of a peer is in use: route */
+    CQ_EVENT_ENDPOINT_REVERTED,  /* new address did not prove itself: route is the restored one */
+    CQ_EVENT_PEER_UNREACHABLE,   /* dead-peer time passed: a handshake begins */
+    CQ_EVENT_KEYS_ERASED,        /* a session's keys were erased (debug): session id */
+    CQ_EVENT_COUNT
+};
+
+enum cq_role { CQ_ROLE_INITIATOR, CQ_ROLE_RESPONDER };
+
+struct cq_event_record {
+    enum cq_event event;
+    enum cq_role role;
+    uint8_t suite;        /* enum cq_suite, 0: not applicable */
+    uint8_t close_reason; /* SESSION_CLOSED */
+    enum cq_drop reason;  /* HANDSHAKE_FAILED: the last drop seen of this peer, or CQ_DROP_NONE */
+    cq_time duration;     /* HANDSHAKE_COMPLETE, KEY_ROTATION: from first message to session, ns */
+    uint8_t sid[8];       /* session id, where a session is concerned */
+};
+
+struct cq_action {
+    enum cq_action_type type;
+    uint32_t peer; /* number of the peer concerned; UINT32_MAX where none is */
+    uint32_t local_idx;
+    uint16_t len;
+    uint16_t padded_len;
+    struct cq_route route;
+    struct cq_event_record event;
+    uint8_t data[CQ_ACTION_DATA_MAX];
+};
+
+/* "handshake_complete" and so on. Static storage. */
+const char *cq_event_name(enum cq_event event);
+/* "initiator", "responder". */
+const char *cq_role_name(enum cq_role role);
+
+#endif
