@@ -1,0 +1,33 @@
+/*
+ * Process-wide set-up of libcrypto.
+ */
+#ifndef CQ_CRYPTO_CRYPTO_H
+#define CQ_CRYPTO_CRYPTO_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * To be called first in every process, before any other function of this layer, once. Does not load
+ * a configuration file. With locked_memory, libcrypto allocates from the locked arena of
+ * base/secret.h (which must exist already). CQ_ERR_CRYPTO when the library lacks an algorithm that
+ * is needed or its allocations cannot be redirected.
+ */
+CQ_MUST_CHECK enum cq_err cq_crypto_init(bool locked_memory);
+
+/* Frees what libcrypto keeps for the calling thread; for a thread that ends. */
+void cq_crypto_thread_done(void);
+
+/* "OpenSSL 3.5.7 ..." as linked at run time. */
+const char *cq_crypto_version(void);
+
+/* Whether this CPU has AES and carry-less multiplication instructions (AES-256-GCM is then the
+ * fastest suite). */
+bool cq_crypto_has_aes(void);
+
+/* len random bytes from libcrypto's generator. CQ_ERR_RANDOM. */
+CQ_MUST_CHECK enum cq_err cq_crypto_random(void *out, size_t len);
+
+#endif
