@@ -1,0 +1,67 @@
+#include "os/notify.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A datagram socket connected to `path` ('@': abstract), or -1. */
+static int connect_datagram(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (len == 0 || len >= sizeof(address.sun_path))
+        return -1;
+    memcpy(address.sun_path, path, len);
+    if (path[0] == '@')
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+    if (connect(fd, (const struct sockaddr *)&address, size) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+void cq_notify(const char *state)
+{
+    const char *path = secure_getenv("NOTIFY_SOCKET");
+    int fd = path != NULL ? connect_datagram(path) : -1;
+
+    if (fd < 0)
+        return;
+    (void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
+    close(fd);
+}
+
+bool cq_notify_stderr_is_journal(void)
+{
+    const char *stream = secure_getenv("JOURNAL_STREAM");
+    unsigned long device, inode;
+    struct stat st;
+
+    if (stream == NULL || sscanf(stream, "%lu:%lu", &device, &inode) != 2)
+        return false;
+    return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+bool cq_notify_redirect_stderr(void)
+{
+    int fd = connect_datagram("/dev/log");
+
+    if (fd < 0)
+        return false;
+    bool done = dup2(fd, STDERR_FILENO) >= 0;
+    if (fd != STDERR_FILENO)
+        close(fd);
+    return done;
+}
