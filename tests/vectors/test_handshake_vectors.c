@@ -211,7 +211,15 @@ static void run_init(struct vector *v, struct run *run)
         run->si.local_idx = random.idx;
         run->si.suites = run->pi.suites;
         memcpy(run->si.e, random.e, 32);
+        struct cq_mlkem_key *ek;
+        uint8_t k[32], ct[CQ_MLKEM_CT_LEN];
+        assert_int_equal(cq_mlkem_import(&ek, run->r.public_key.ek), CQ_OK);
+        assert_int_equal(cq_mlkem_encaps(ct, k, ek, random.m), CQ_OK);
+        cq_mlkem_free(ek);
+        assert_memory_equal(ct, run->init + CQ_INIT_CT, sizeof(ct));
     }
+    assert_int_equal(run->init[CQ_INIT_MAX_VERSION], get_number(v, "max_version", 1));
+    assert_int_equal(run->init[CQ_INIT_SUITES], get_number(v, "suites_offered", 1));
     check(v, "mac1", run->init + CQ_INIT_MAC1, CQ_MAC_LEN);
     check(v, "mac2", run->init + CQ_INIT_MAC2, CQ_MAC_LEN);
 
@@ -391,6 +399,7 @@ static void check_record(struct vector *v, const char *prefix, const char *key_n
     get_exact(v, iv_name, nonce, 12);
     size_t len = get(v, FIELD("plaintext"), plain, sizeof(plain));
     get_exact(v, FIELD("seq"), seq, 8);
+    assert_int_equal(seq[0], 0);
     seq[0] = (uint8_t)get_number(v, FIELD("lane"), 1);
     for (size_t i = 0; i < 8; i++)
         nonce[4 + i] ^= seq[i];
