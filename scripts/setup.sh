@@ -12,7 +12,7 @@ BUILD="$ROOT/build"
 
 BUILD_PACKAGES=(
     gcc libc6-dev meson ninja-build pkg-config
-    libmnl-dev libseccomp-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev
+    libmnl-dev libseccomp-dev libcap-ng-dev libjansson-dev
 )
 # For the private libcrypto.
 LIBCRYPTO_PACKAGES=(perl make patch dpkg-dev ca-certificates debian-archive-keyring)
@@ -137,6 +137,7 @@ configure_build() {
 }
 
 build_program() {
+    say "building build/cryprq"
     ninja -C "$BUILD" --quiet cryprq >&2 || die "the build failed"
     say "ready: $BUILD/cryprq"
 }
