@@ -138,7 +138,10 @@ configure_build() {
 
 build_program() {
     say "building build/cryprq"
-    ninja -C "$BUILD" --quiet cryprq >&2 || die "the build failed"
+    ninja -C "$BUILD" --quiet cryprq >"$DEPS/build.log" 2>&1 9>&- || {
+        cat "$DEPS/build.log" >&2
+        die "the build failed"
+    }
     say "ready: $BUILD/cryprq"
 }
 
