@@ -8,7 +8,7 @@
 /* All ones when lo <= c <= hi, else 0. No branch and no table: c is part of a key. */
 static uint32_t mask_range(uint32_t c, uint32_t lo, uint32_t hi)
 {
-    return ~(((c - lo) | (hi - c)) >> 31) + 1;
+    return (((c - lo) | (hi - c)) >> 31) - 1;
 }
 
 static char encode_sextet(uint32_t v)
