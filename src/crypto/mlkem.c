@@ -75,14 +75,14 @@ enum cq_err cq_mlkem_keygen(struct cq_mlkem_key **out_key, uint8_t out_ek[CQ_MLK
 
 enum cq_err cq_mlkem_check(const uint8_t ek[CQ_MLKEM_EK_LEN])
 {
-    bool ok = true;
+    unsigned above = 0; /* bit 31: some coefficient is Q or more */
 
     for (size_t i = 0; i < COEFFICIENTS_LEN; i += 3) {
         unsigned a = ek[i] | (unsigned)(ek[i + 1] & 0x0f) << 8;
         unsigned b = (unsigned)ek[i + 1] >> 4 | (unsigned)ek[i + 2] << 4;
-        ok = ok & (a < Q) & (b < Q);
+        above |= (Q - 1 - a) | (Q - 1 - b);
     }
-    return ok ? CQ_OK : CQ_ERR_INVALID;
+    return above >> 31 == 0 ? CQ_OK : CQ_ERR_INVALID;
 }
 
 enum cq_err cq_mlkem_import(struct cq_mlkem_key **out_key, const uint8_t ek[CQ_MLKEM_EK_LEN])
