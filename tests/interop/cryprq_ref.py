@@ -628,9 +628,9 @@ class Node:
         if message[0] == wire.CONTROL:
             self._on_control(session, plaintext, source)
         else:
-            self._on_data(session, plaintext)
+            self._on_data(session, plaintext, message[2])
 
-    def _on_data(self, session, plaintext):
+    def _on_data(self, session, plaintext, flags):
         peer = session.peer
         if peer.passive_at is None:
             peer.passive_at = self.now + PASSIVE
@@ -638,7 +638,7 @@ class Node:
         if not peer.source_allowed(ipaddress.ip_address(records.inner_source(packet))):
             raise Drop("inner source")
         peer.packets_in.append(packet)
-        self.event("packet", peer=peer, packet=packet, session=session)
+        self.event("packet", peer=peer, packet=packet, session=session, flags=flags)
         self._maybe_rotate(peer)
         answer = records.answer_echo(packet) if self.answer_pings else None
         if answer is not None:
