@@ -28,9 +28,11 @@ enum {
     CQ_CONF_HOOK_MAX = 4096,             /* characters of a hook command */
     CQ_CONF_MAX_HOOKS = 64,              /* commands of one kind */
     CQ_CONF_MAX_ADDRESSES = 64,
+    CQ_CONF_MAX_ALLOWED_IPS = 65536, /* of one peer */
     CQ_CONF_MAX_PEERS = 65536,
     CQ_CONF_MTU_DEFAULT = 1420, /* 1500 less IPv6 40, UDP 8, record 32 */
     CQ_CONF_MTU_MIN = 576,
+    CQ_CONF_MTU_IPV6_MIN = 1280,
     CQ_CONF_MTU_MAX = 65475, /* 65507 less the 32 bytes of a record */
 };
 
@@ -128,6 +130,10 @@ void cq_conf_free(struct cq_conf *conf);
 CQ_MUST_CHECK enum cq_err cq_conf_parse(struct cq_conf *out, const char *buffer, size_t len,
                                         struct cq_conf_error *error);
 
+/* Fills *error; the message is formatted like printf's and truncated. */
+void cq_conf_error_set(struct cq_conf_error *error, struct cq_conf_position position,
+                       const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* "FILE:LINE:COL: message", or "FILE: message" when line is 0. Truncates to size. Returns out. */
 char *cq_conf_error_format(const struct cq_conf_error *error, const char *file, char *out,
                            size_t size);
@@ -156,6 +162,8 @@ CQ_MUST_CHECK enum cq_err cq_conf_add_allowed_ip(struct cq_conf_peer *peer,
                                                  struct cq_conf_position position);
 CQ_MUST_CHECK enum cq_err cq_conf_add_address(struct cq_conf *conf,
                                               const struct cq_conf_address *address);
+CQ_MUST_CHECK enum cq_err cq_conf_add_string(struct cq_conf_strings *list, const char *text,
+                                             size_t len);
 
 /*
  * What concerns several peers: an ID or a name twice, allowed IPs of two peers that overlap (the

@@ -20,7 +20,6 @@ enum {
     CQ_STATUS_JSON_MAX = 64 * 1024 * 1024, /* bytes accepted by cq_node_status_from_json */
     CQ_STATUS_FLAG_MAX = 31,               /* characters of a flag */
     CQ_STATUS_MAX_FLAGS = 32,
-    CQ_STATUS_MAX_PREFIXES = 65536, /* allowed IPs of one peer */
     CQ_SESSION_ID_LEN = 8,
 };
 

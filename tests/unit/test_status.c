@@ -1,0 +1,212 @@
+#include "conf/status.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct cq_prefix prefix(const char *text)
+{
+    struct cq_prefix p;
+
+    assert_int_equal(cq_prefix_parse(text, &p, NULL), CQ_OK);
+    return p;
+}
+
+static void fill_peer(struct cq_node_peer_status *p)
+{
+    strcpy(p->name, "laptop");
+    memset(p->id, 0xa5, sizeof(p->id));
+    p->has_psk = p->key_known = p->handshaking = p->latest_as_initiator = true;
+    strcpy(p->endpoint, "[2001:db8::1]:51820");
+    p->allowed_ips = calloc(2, sizeof(*p->allowed_ips));
+    assert_non_null(p->allowed_ips);
+    p->allowed_ips[0] = prefix("10.9.0.0/24");
+    p->allowed_ips[1] = prefix("fd00::2/128");
+    p->num_allowed_ips = 2;
+    p->persistent_keepalive = 25;
+    p->rx_bytes = UINT64_C(1) << 62;
+    p->tx_bytes = 2;
+    p->rx_packets = 3;
+    p->tx_packets = 4;
+    p->latest_handshake = INT64_C(1700000000);
+    p->latest_handshake_secs = 59;
+    p->handshake_duration_us = 2345;
+    p->initiated = 5;
+    p->responded = 6;
+    p->rotations = 7;
+    p->failed = 8;
+    p->has_session = true;
+    p->suite = CQ_CONF_SUITE_CHACHA20_POLY1305;
+    memcpy(p->session_id, "\x01\x23\x45\x67\x89\xab\xcd\xef", 8);
+    p->key_age_secs = 60;
+    p->rotate_in_secs = 200;
+    p->num_sessions = 2;
+    p->num_staged = 1;
+    p->last_drop = CQ_DROP_BAD_TAG;
+}
+
+static void fill(struct cq_node_status *s)
+{
+    *s = (struct cq_node_status){
+        .interface = "wan0",
+        .listen_port = 51820,
+        .fwmark = 0xffffffff,
+        .mtu = 1420,
+        .suites = 3,
+        .preferred_suite = CQ_CONF_SUITE_CHACHA20_POLY1305,
+        .rotate_secs = 300,
+        .uptime_secs = 86400,
+        .num_workers = 2,
+        .flags = {"udp_gso", "tun_offload"},
+        .num_flags = 2,
+        .num_pending = 9,
+        .under_load = true,
+        .cookies_sent = 10,
+        .keys_sent = 11,
+        .keys_erased = 12,
+        .num_peers = 2,
+    };
+    memset(s->id, 0x5a, sizeof(s->id));
+    for (unsigned i = 1; i < CQ_DROP_COUNT; i++)
+        s->drops[i] = 1000 + i;
+    s->peers = calloc(2, sizeof(*s->peers));
+    assert_non_null(s->peers);
+    fill_peer(&s->peers[0]);
+    s->peers[1].id[0] = 7;
+}
+
+/* Two statuses are equal but for the pointers, whose targets are compared. */
+static void check_equal(struct cq_node_status *a, struct cq_node_status *b)
+{
+    assert_int_equal(a->num_peers, b->num_peers);
+    for (size_t i = 0; i < a->num_peers; i++) {
+        struct cq_node_peer_status *p = &a->peers[i], *q = &b->peers[i];
+        assert_int_equal(p->num_allowed_ips, q->num_allowed_ips);
+        for (size_t j = 0; j < p->num_allowed_ips; j++)
+            assert_true(cq_prefix_equal(&p->allowed_ips[j], &q->allowed_ips[j]));
+        struct cq_prefix *kept = q->allowed_ips;
+        q->allowed_ips = p->allowed_ips;
+        assert_memory_equal(p, q, sizeof(*p));
+        q->allowed_ips = kept;
+    }
+    struct cq_node_peer_status *kept = b->peers;
+    b->peers = a->peers;
+    assert_memory_equal(a, b, sizeof(*a));
+    b->peers = kept;
+}
+
+static void test_round_trip(void **state)
+{
+    struct cq_node_status before, after;
+    char *text;
+    size_t len;
+
+    (void)state;
+    for (int pretty = 0; pretty < 2; pretty++) {
+        fill(&before);
+        assert_int_equal(cq_node_status_to_json(&before, pretty, &text, &len), CQ_OK);
+        assert_int_equal(strlen(text), len);
+        assert_int_equal(strchr(text, '\n') != NULL, pretty);
+        assert_int_equal(cq_node_status_from_json(&after, text, len), CQ_OK);
+        check_equal(&before, &after);
+        free(text);
+        cq_node_status_free(&before);
+        cq_node_status_free(&after);
+        assert_null(after.peers);
+    }
+}
+
+static void test_names(void **state)
+{
+    static const char *const expected[] = {
+        "\"version\":1,",
+        "\"suites\":[\"chacha20-poly1305\",\"aes-256-gcm\"]",
+        "\"bad_mac1\":1007",
+        "\"allowed_ips\":[\"10.9.0.0/24\",\"fd00::2/128\"]",
+        "\"session\":{\"id\":\"0123456789abcdef\",\"suite\":\"chacha20-poly1305\",\"age_secs\":60,"
+        "\"rotate_in_secs\":200}",
+        "\"session\":null",
+        "\"last_drop\":\"bad_tag\"",
+        "\"flags\":[\"udp_gso\",\"tun_offload\"]",
+    };
+    struct cq_node_status status;
+    char *text;
+    size_t len;
+
+    (void)state;
+    fill(&status);
+    assert_int_equal(cq_node_status_to_json(&status, false, &text, &len), CQ_OK);
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+        if (strstr(text, expected[i]) == NULL)
+            fail_msg("%s is not in %s", expected[i], text);
+    free(text);
+    cq_node_status_free(&status);
+}
+
+/* One replacement in a good text, and whether it is still taken. */
+static void test_changed_texts(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        enum cq_err expected;
+    } cases[] = {
+        {"\"version\":1", "\"version\":2", CQ_ERR_INVALID},
+        {"\"version\":1", "\"version\":1.0", CQ_ERR_INVALID},
+        {"\"version\":1,", "\"version\":1,\"more\":[1],", CQ_OK},
+        {"\"bad_mac1\":1007", "\"bad_mac2\":1", CQ_OK},
+        {"\"bad_mac1\":1007", "\"bad_mac1\":-1", CQ_ERR_INVALID},
+        {"\"listen_port\":51820", "\"listen_port\":65536", CQ_ERR_INVALID},
+        {"\"listen_port\":51820", "\"listen_port\":\"51820\"", CQ_ERR_INVALID},
+        {"\"under_load\":true", "\"under_load\":1", CQ_ERR_INVALID},
+        {"\"interface\":\"wan0\"", "\"interface\":\"0123456789abcdef\"", CQ_ERR_INVALID},
+        {"\"interface\":\"wan0\"", "\"interface\":\"a\\u0000b\"", CQ_ERR_INVALID},
+        {"\"interface\":\"wan0\",", "", CQ_ERR_INVALID},
+        {"\"mtu\":1420", "\"mtu\":1420,\"mtu\":1421", CQ_ERR_INVALID},
+        {"10.9.0.0/24", "10.9.0.0/33", CQ_ERR_INVALID},
+        {"0123456789abcdef", "0123456789ABCDEF", CQ_ERR_INVALID},
+        {"0123456789abcdef", "0123456789abcde", CQ_ERR_INVALID},
+        {"\"session\":null", "\"session\":[]", CQ_ERR_INVALID},
+        {"\"bad_tag\"", "\"later_reason\"", CQ_OK},
+        {"paWlpaWlpaWl", "paWlpaWlpaW=", CQ_ERR_INVALID},
+        {"\"suites\":[", "\"suites\":[\"ascon\",", CQ_OK},
+        {"\"peers\":[", "\"peers\":[3,", CQ_ERR_INVALID},
+    };
+    struct cq_node_status status, after;
+    char *text, *changed;
+    size_t len;
+
+    (void)state;
+    fill(&status);
+    assert_int_equal(cq_node_status_to_json(&status, false, &text, &len), CQ_OK);
+    cq_node_status_free(&status);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *at = strstr(text, cases[i].from);
+        assert_non_null(at);
+        assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, cases[i].to,
+                             at + strlen(cases[i].from)) > 0);
+        enum cq_err err = cq_node_status_from_json(&after, changed, strlen(changed));
+        if (err != cases[i].expected)
+            fail_msg("case %zu: %d", i, err);
+        cq_node_status_free(&after);
+        free(changed);
+    }
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(cq_node_status_from_json(&after, text, i), CQ_ERR_INVALID);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_changed_texts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
