@@ -1,5 +1,6 @@
 /*
- * What the engine wants done: the list of actions that its caller (daemon, simulator, test) carries out in order.
+ * What the engine wants done: the list of actions that its caller (daemon, simulator, test) carries
+ * out in order.
  */
 #ifndef CQ_ENGINE_ACTION_H
 #define CQ_ENGINE_ACTION_H
@@ -14,17 +15,21 @@
 enum { CQ_ACTION_DATA_MAX = 1232 };
 
 enum cq_action_type {
-    CQ_ACTION_SEND,         /* send `data` (handshake datagram) over `route` */
-    CQ_ACTION_SEND_CONTROL, /* a worker seals `data` (TLVs) as CONTROL under keypair `local_idx` on lane 0, grown to
-                               `padded_len` bytes of plaintext by PAD where that is larger, and sends it over `route`, or
-                               where route.remote.ip.family is NONE over the peer's endpoint */
-    CQ_ACTION_SESSION_READY, /* a worker sends the packets staged for `peer`: it has a current keypair again */
+    CQ_ACTION_SEND,          /* send `data` (handshake datagram) over `route` */
+    CQ_ACTION_SEND_CONTROL,  /* a worker seals `data` (TLVs) as CONTROL under keypair `local_idx` on
+                                lane 0, grown to  `padded_len` bytes of plaintext by PAD where that is
+                                larger, and sends it over `route`, or  where route.remote.ip.family is
+                                NONE over the peer's endpoint */
+    CQ_ACTION_SESSION_READY, /* a worker sends the packets staged for `peer`: it has a current
+                                keypair again */
     CQ_ACTION_DROP_STAGED,   /* a worker drops them (staged_expired): the attempt is over */
-    CQ_ACTION_STORE_KEY,    /* keep the peer's public key (`data`, 1216 bytes) in the cache; also says that it is
-                               known now */
-    CQ_ACTION_STORE_REPLIED, /* remember in the cache that the peer has replied to a handshake (it knows our key) */
-    CQ_ACTION_RESOLVE,      /* ask DNS again for the peer's endpoint; answer with cq_engine_set_endpoint */
-    CQ_ACTION_LOG,          /* something worth a log line happened: `event` */
+    CQ_ACTION_STORE_KEY, /* keep the peer's public key (`data`, 1216 bytes) in the cache; also says
+                            that it is known now */
+    CQ_ACTION_STORE_REPLIED, /* remember in the cache that the peer has replied to a handshake (it
+                                knows our key) */
+    CQ_ACTION_RESOLVE, /* ask DNS again for the peer's endpoint; answer with cq_engine_set_endpoint
+                        */
+    CQ_ACTION_LOG,     /* something worth a log line happened: `event` */
 };
 
 /* The engine's part of the event vocabulary; names in engine/action.c. */

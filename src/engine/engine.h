@@ -1,11 +1,12 @@
 /*
- * The control of one node: peers, handshakes, sessions and their rotation, addresses, timers. Pure: events and the time
- * go in, actions come out (engine/action.h); no system call, clock or randomness of its own. One thread owns an engine
- * and the control side of its path (path/path.h), which the engine drives directly.
+ * The control of one node: peers, handshakes, sessions and their rotation, addresses, timers. Pure:
+ * events and the time go in, actions come out (engine/action.h); no system call, clock or
+ * randomness of its own. One thread owns an engine and the control side of its path (path/path.h),
+ * which the engine drives directly.
  *
- * How to drive it: after every call that takes `now`, take all actions with cq_engine_next_action and carry them out;
- * feed every event of cq_path_next_event to cq_engine_path_event; call cq_engine_handle_expiry when
- * cq_engine_next_expiry has come. `now` never decreases.
+ * How to drive it: after every call that takes `now`, take all actions with cq_engine_next_action
+ * and carry them out; feed every event of cq_path_next_event to cq_engine_path_event; call
+ * cq_engine_handle_expiry when cq_engine_next_expiry has come. `now` never decreases.
  */
 #ifndef CQ_ENGINE_ENGINE_H
 #define CQ_ENGINE_ENGINE_H
@@ -21,26 +22,26 @@ struct cq_engine;
 struct cq_engine_config {
     const struct cq_allocator *allocator; /* locked memory; outlives the engine */
     struct cq_random random;
-    struct cq_path *path;                /* outlives the engine */
-    const struct cq_identity *identity;  /* outlives the engine */
-    uint16_t rotate_secs;                /* 60 to 3600 */
-    uint8_t suites;                      /* enum cq_suite bits offered and allowed */
-    uint8_t preferred_suite;             /* chosen as responder where both sides allow it */
-    bool answer_keys;                    /* answer KEY_REQUEST */
-    bool push_keys;                      /* send KEY_PUSH */
-    uint32_t load_per_second;            /* INIT and KEY_REQUEST per second that count as load; 0: 500 */
-    uint32_t source_per_second;          /* per proven source; 0: 20 */
-    uint32_t source_burst;               /* 0: 40 */
+    struct cq_path *path;               /* outlives the engine */
+    const struct cq_identity *identity; /* outlives the engine */
+    uint16_t rotate_secs;               /* 60 to 3600 */
+    uint8_t suites;                     /* enum cq_suite bits offered and allowed */
+    uint8_t preferred_suite;            /* chosen as responder where both sides allow it */
+    bool answer_keys;                   /* answer KEY_REQUEST */
+    bool push_keys;                     /* send KEY_PUSH */
+    uint32_t load_per_second;   /* INIT and KEY_REQUEST per second that count as load; 0: 500 */
+    uint32_t source_per_second; /* per proven source; 0: 20 */
+    uint32_t source_burst;      /* 0: 40 */
 };
 
 struct cq_peer_config {
     uint8_t id[32];
-    uint8_t psk[32];                      /* all zero: none */
-    const struct cq_public_key *key;      /* NULL: not known yet; copied */
-    bool replied_before;                  /* from the cache: the peer has replied once, so it knows our key */
-    struct cq_addr endpoint;              /* family NONE: none */
-    uint16_t persistent_keepalive;        /* seconds; 0: off */
-    const struct cq_prefix *allowed_ips;  /* copied */
+    uint8_t psk[32];                 /* all zero: none */
+    const struct cq_public_key *key; /* NULL: not known yet; copied */
+    bool replied_before;     /* from the cache: the peer has replied once, so it knows our key */
+    struct cq_addr endpoint; /* family NONE: none */
+    uint16_t persistent_keepalive;       /* seconds; 0: off */
+    const struct cq_prefix *allowed_ips; /* copied */
     size_t num_allowed_ips;
 };
 
@@ -51,42 +52,50 @@ CQ_MUST_CHECK enum cq_err cq_engine_new(struct cq_engine **out,
 void cq_engine_free(struct cq_engine *engine);
 
 /*
- * Adds a peer and gives its number (small, reused after removal). CQ_ERR_EXISTS (ID already there), CQ_ERR_INVALID (our
- * own ID, or a key that does not hash to the ID or fails the modulus check), CQ_ERR_NOMEM; nothing is changed then.
- * A persistent keepalive starts a handshake at once where an endpoint is known.
+ * Adds a peer and gives its number (small, reused after removal). CQ_ERR_EXISTS (ID already there),
+ * CQ_ERR_INVALID (our own ID, or a key that does not hash to the ID or fails the modulus check),
+ * CQ_ERR_NOMEM; nothing is changed then. A persistent keepalive starts a handshake at once where an
+ * endpoint is known.
  */
 CQ_MUST_CHECK enum cq_err cq_engine_add_peer(struct cq_engine *engine,
                                              const struct cq_peer_config *config, cq_time now,
                                              uint32_t *out_number);
-/* Erases the peer's keys and stops its traffic at once (CLOSE, removed, is sent where a session exists). */
+/* Erases the peer's keys and stops its traffic at once. CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_engine_remove_peer(struct cq_engine *engine, uint32_t number,
                                                 cq_time now);
 /* CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_engine_find_peer(const struct cq_engine *engine, const uint8_t id[32],
                                               uint32_t *out_number);
 
-/* A configured or newly resolved address. It is used for the next handshake; a running session keeps the address
- * learned from the peer. */
+/* A configured or newly resolved address. It is used for the next handshake; a running session
+ * keeps the address learned from the peer. */
 void cq_engine_set_endpoint(struct cq_engine *engine, uint32_t number,
                             const struct cq_addr *endpoint, cq_time now);
 
-/* A datagram whose type is not DATA or CONTROL (anything may be passed; what does not fit is counted and dropped).
- * route: where it came from and which of our addresses it reached. */
+/* A datagram whose type is not DATA or CONTROL (anything may be passed; what does not fit is
+ * counted and dropped). route: where it came from and which of our addresses it reached. */
 void cq_engine_receive(struct cq_engine *engine, const struct cq_route *route, const uint8_t *data,
                        size_t len, cq_time now);
+
+/* The queue of handshake datagrams towards the engine overflowed: cookies are demanded for a while.
+ */
+void cq_engine_note_overload(struct cq_engine *engine, cq_time now);
 
 /* An event of cq_path_next_event. */
 void cq_engine_path_event(struct cq_engine *engine, const struct cq_path_event *event, cq_time now);
 
-/* Starts a handshake with the peer now (`cryprq rotate`), unless one is in flight, which then counts as it. Progress is
- * seen in the status (`completed` grows, `handshaking` ends). CQ_ERR_NOTFOUND, CQ_ERR_STATE (no address known). */
+/* Starts a handshake with the peer now (`cryprq rotate`), unless one is in flight, which then
+ * counts as it. Progress is seen in the status (`completed` grows, `handshaking` ends).
+ * CQ_ERR_NOTFOUND, CQ_ERR_STATE (no address known). */
 CQ_MUST_CHECK enum cq_err cq_engine_rotate(struct cq_engine *engine, uint32_t number, cq_time now);
 
 /* The next time at which handle_expiry has work; CQ_TIME_NEVER when it has none. */
 cq_time cq_engine_next_expiry(const struct cq_engine *engine);
 void cq_engine_handle_expiry(struct cq_engine *engine, cq_time now);
 
-/* Sends CLOSE (shutdown) on the current session of every peer; the caller carries the actions out, then frees. */
+/* Ends all handshakes and sends CLOSE (shutdown) on every session. With many peers it takes several
+ * rounds: the caller carries actions out and calls cq_engine_handle_expiry until
+ * cq_engine_next_expiry is in the future, then frees. */
 void cq_engine_shutdown(struct cq_engine *engine, cq_time now);
 
 /* Wipes all sessions, handshakes and cookie secrets (machine snapshot or clone). */
@@ -102,24 +111,24 @@ struct cq_peer_status {
     uint8_t id[32];
     bool key_known;
     bool has_psk;
-    bool handshaking;         /* an own handshake is in flight */
-    struct cq_addr endpoint;  /* in use, or configured; family NONE: none */
+    bool handshaking;        /* an own handshake is in flight */
+    struct cq_addr endpoint; /* in use, or configured; family NONE: none */
     uint16_t persistent_keepalive;
-    uint64_t completed;       /* handshakes, both roles */
+    uint64_t completed;            /* handshakes, both roles */
     uint64_t initiated, responded; /* of those, by role */
-    uint64_t rotations;       /* of those, replacing an older session */
-    uint64_t failed;          /* attempts given up */
-    cq_time last_handshake;   /* completion of the newest session; CQ_TIME_NEVER: none yet */
-    cq_time last_duration;    /* of the newest completed handshake, ns */
+    uint64_t rotations;            /* of those, replacing an older session */
+    uint64_t failed;               /* attempts given up */
+    cq_time last_handshake;        /* completion of the newest session; CQ_TIME_NEVER: none yet */
+    cq_time last_duration;         /* of the newest completed handshake, ns */
     enum cq_role last_role;
-    bool has_session;         /* a current keypair exists; the following are its */
+    bool has_session; /* a current keypair exists; the following are its */
     uint8_t suite;
     uint8_t sid[8];
-    cq_time began;            /* its age counts from here */
-    cq_time rotate_at;        /* its next planned rotation at this side */
+    cq_time began;     /* its age counts from here */
+    cq_time rotate_at; /* its next planned rotation at this side */
     cq_time send_until, recv_until;
-    unsigned num_sessions;    /* live ones, at most 4 */
-    enum cq_drop last_drop;   /* last handshake drop that could be attributed to this peer */
+    unsigned num_sessions;  /* live ones, at most 4 */
+    enum cq_drop last_drop; /* last handshake drop that could be attributed to this peer */
     struct cq_path_peer_status path;
 };
 /* CQ_ERR_NOTFOUND. */
@@ -131,7 +140,7 @@ uint32_t cq_engine_peer_limit(const struct cq_engine *engine);
 struct cq_engine_status {
     unsigned num_peers;
     unsigned num_sessions;
-    unsigned num_pending;   /* responder handshakes waiting for OFFER */
+    unsigned num_pending; /* responder handshakes waiting for OFFER */
     bool under_load;
     uint64_t cookies_sent, keys_sent, keys_erased;
 };

@@ -1,8 +1,9 @@
 /*
- * The handshake (docs/protocol.md section 3): INIT, REPLY, OFFER, ACCEPT as functions over states and bytes, for both
- * roles. Each reads like the specification's tokens. Reading works on copies and changes the caller's state only
- * after everything in the message has authenticated. Randomness comes in as an argument, so the same inputs give the
- * same bytes. What to answer, when, and to whom is decided by the engine; mac1, mac2 and cookies are in proto/mac.h.
+ * The handshake (docs/protocol.md section 3): INIT, REPLY, OFFER, ACCEPT as functions over states
+ * and bytes, for both roles. Each reads like the specification's tokens. Reading works on copies
+ * and changes the caller's state only after everything in the message has authenticated. Randomness
+ * comes in as an argument, so the same inputs give the same bytes. What to answer, when, and to
+ * whom is decided by the engine; mac1, mac2 and cookies are in proto/mac.h.
  *
  * All states are secret: they live in locked memory and are wiped with the functions here.
  */
@@ -64,26 +65,28 @@ struct cq_init_random {
     uint8_t m[CQ_MLKEM_RANDOM_LEN];
 };
 
-/* Writes INIT with mac1, and with mac2 and fresh8 where cookie is not NULL. responder_macs: those of peer_id.
- * CQ_ERR_AUTH when a DH result is zero, CQ_ERR_INVALID (peer's ek), CQ_ERR_NOMEM, CQ_ERR_CRYPTO; *out zeroed then. */
+/* Writes INIT with mac1, and with mac2 and fresh8 where cookie is not NULL. responder_macs: those
+ * of peer_id. CQ_ERR_AUTH when a DH result is zero, CQ_ERR_INVALID (peer's ek), CQ_ERR_NOMEM,
+ * CQ_ERR_CRYPTO; *out zeroed then. */
 CQ_MUST_CHECK enum cq_err cq_init_write(struct cq_initiator *out, uint8_t msg[CQ_INIT_LEN],
                                         const struct cq_handshake_params *params,
                                         const struct cq_mac_keys *responder_macs,
                                         const uint8_t cookie[CQ_COOKIE_LEN],
                                         const struct cq_init_random *random);
 
-/* Reads the REPLY addressed to state->local_idx. Drops: DECRYPT_REPLY, BAD_CHOICE, BAD_ROTATE, RESERVED_BITS, DH_ZERO,
- * HANDSHAKE_INTERNAL; the state is as before then. */
+/* Reads the REPLY addressed to state->local_idx. Drops: DECRYPT_REPLY, BAD_CHOICE, BAD_ROTATE,
+ * RESERVED_BITS, DH_ZERO, HANDSHAKE_INTERNAL; the state is as before then. */
 enum cq_drop cq_reply_read(struct cq_initiator *state, const uint8_t msg[CQ_REPLY_LEN],
                            const struct cq_handshake_params *params);
 
-/* Writes the OFFER, once after REPLY; seed makes the ephemeral ML-KEM key. On error the state is wiped. */
+/* Writes the OFFER, once after REPLY; seed makes the ephemeral ML-KEM key. On error the state is
+ * wiped. */
 CQ_MUST_CHECK enum cq_err cq_offer_write(struct cq_initiator *state, uint8_t msg[CQ_OFFER_LEN],
                                          const struct cq_handshake_params *params,
                                          const uint8_t seed[CQ_MLKEM_SEED_LEN]);
 
-/* Reads the ACCEPT and gives the session. Drops: DECRYPT_ACCEPT, HANDSHAKE_INTERNAL; the state is as before then.
- * After success the caller wipes the state. */
+/* Reads the ACCEPT and gives the session. Drops: DECRYPT_ACCEPT, HANDSHAKE_INTERNAL; the state is
+ * as before then. After success the caller wipes the state. */
 enum cq_drop cq_accept_read(const struct cq_initiator *state, const uint8_t msg[CQ_ACCEPT_LEN],
                             struct cq_session_keys *out);
 
@@ -105,8 +108,8 @@ enum cq_drop cq_init_read_id(struct cq_init_reading *out, const uint8_t msg[CQ_I
 /* For an unknown initiator: takes the time that the second stage would take. */
 void cq_init_read_unknown(const uint8_t msg[CQ_INIT_LEN], const struct cq_identity *self);
 
-/* Second stage: static-static DH and pre-shared key, opens enc_fresh. Drops: DH_ZERO, DECRYPT_FRESH,
- * HANDSHAKE_INTERNAL. */
+/* Second stage: static-static DH and pre-shared key, opens enc_fresh. Drops: DH_ZERO,
+ * DECRYPT_FRESH, HANDSHAKE_INTERNAL. */
 enum cq_drop cq_init_read_fresh(struct cq_init_reading *reading, uint8_t out_fresh[CQ_FRESH_LEN],
                                 const uint8_t msg[CQ_INIT_LEN],
                                 const struct cq_handshake_params *params);
@@ -125,21 +128,21 @@ struct cq_reply_random {
     uint8_t m[CQ_MLKEM_RANDOM_LEN];
 };
 
-/* The suite that a responder chooses for an offer: the preferred one where offered and allowed, else AES-256-GCM, else
- * ChaCha20-Poly1305; 0: none in common. */
+/* The suite that a responder chooses for an offer: the preferred one where offered and allowed,
+ * else AES-256-GCM, else ChaCha20-Poly1305; 0: none in common. */
 unsigned cq_suite_choose(uint8_t offered, uint8_t allowed, uint8_t preferred);
 
-/* Writes REPLY to an INIT that was read to the end. suite: one that it offers. CQ_ERR_AUTH when a DH result is zero,
- * CQ_ERR_CRYPTO, CQ_ERR_NOMEM, CQ_ERR_INVALID; *out zeroed then. */
+/* Writes REPLY to an INIT that was read to the end. suite: one that it offers. CQ_ERR_AUTH when a
+ * DH result is zero, CQ_ERR_CRYPTO, CQ_ERR_NOMEM, CQ_ERR_INVALID; *out zeroed then. */
 CQ_MUST_CHECK enum cq_err cq_reply_write(struct cq_responder *out, uint8_t msg[CQ_REPLY_LEN],
                                          const struct cq_init_reading *reading,
                                          const uint8_t init[CQ_INIT_LEN], enum cq_suite suite,
                                          const struct cq_handshake_params *params,
                                          const struct cq_reply_random *random);
 
-/* Reads the OFFER addressed to state->local_idx and writes the ACCEPT; m is the randomness of the encapsulation.
- * Drops: DECRYPT_OFFER, BAD_KEM_KEY, BAD_ROTATE, RESERVED_BITS, HANDSHAKE_INTERNAL; nothing is changed then. After
- * success the caller wipes the state. */
+/* Reads the OFFER addressed to state->local_idx and writes the ACCEPT; m is the randomness of the
+ * encapsulation. Drops: DECRYPT_OFFER, BAD_KEM_KEY, BAD_ROTATE, RESERVED_BITS, HANDSHAKE_INTERNAL;
+ * nothing is changed then. After success the caller wipes the state. */
 enum cq_drop cq_offer_read(const struct cq_responder *state, const uint8_t msg[CQ_OFFER_LEN],
                            const struct cq_handshake_params *params,
                            const uint8_t m[CQ_MLKEM_RANDOM_LEN], uint8_t accept[CQ_ACCEPT_LEN],

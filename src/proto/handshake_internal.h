@@ -1,6 +1,6 @@
 /*
- * The symmetric part of the handshake, one function per token of docs/protocol.md section 2. Used by the handshake's
- * own files and their tests only.
+ * The symmetric part of the handshake, one function per token of docs/protocol.md section 2. Used
+ * by the handshake's own files and their tests only.
  */
 #ifndef CQ_PROTO_HANDSHAKE_INTERNAL_H
 #define CQ_PROTO_HANDSHAKE_INTERNAL_H
@@ -30,8 +30,8 @@ CQ_MUST_CHECK enum cq_err cq_t_session(const struct cq_transcript *t, struct cq_
 
 /* First three lines of INIT, common to both roles once K_s and DH(e_I, S_R) are known. */
 CQ_MUST_CHECK enum cq_err cq_t_init_begin(struct cq_transcript *t, const uint8_t *msg,
-                                          const uint8_t id_r[CQ_PEER_ID_LEN],
-                                          const uint8_t k_s[32], const uint8_t dh[32]);
+                                          const uint8_t id_r[CQ_PEER_ID_LEN], const uint8_t k_s[32],
+                                          const uint8_t dh[32]);
 /* MixHash(ID_I || S_I || ek_I || S_R || ek_R) */
 CQ_MUST_CHECK enum cq_err cq_t_mix_identities(struct cq_transcript *t, const uint8_t id_i[32],
                                               const struct cq_public_key *i,

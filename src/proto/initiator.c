@@ -111,14 +111,14 @@ enum cq_drop cq_reply_read(struct cq_initiator *state, const uint8_t msg[CQ_REPL
         cq_t_drop(cq_t_mix_hash(&st.t, CQ_SPANS({msg, CQ_REPLY_ENC_CT})), CQ_DROP_DECRYPT_REPLY);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_open(&st.t, "m2 ct", ct_i, msg + CQ_REPLY_ENC_CT,
-                                 CQ_MLKEM_CT_LEN + CQ_AEAD_TAG_LEN),
-                       CQ_DROP_DECRYPT_REPLY);
+                                   CQ_MLKEM_CT_LEN + CQ_AEAD_TAG_LEN),
+                         CQ_DROP_DECRYPT_REPLY);
     if (drop == CQ_DROP_NONE)
         drop = mix_reply_key(&st, msg + CQ_REPLY_E, ct_i, p->self);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_open(&st.t, "m2 choice", choice, msg + CQ_REPLY_ENC_CHOICE,
-                                 sizeof(choice) + CQ_AEAD_TAG_LEN),
-                       CQ_DROP_DECRYPT_REPLY);
+                                   sizeof(choice) + CQ_AEAD_TAG_LEN),
+                         CQ_DROP_DECRYPT_REPLY);
     if (drop == CQ_DROP_NONE)
         drop = check_choice(&st, choice, p->rotate_secs);
     if (drop == CQ_DROP_NONE) {
@@ -158,8 +158,8 @@ enum cq_drop cq_accept_read(const struct cq_initiator *st, const uint8_t msg[CQ_
 
     enum cq_err err = cq_t_mix_hash(&t, CQ_SPANS({msg, CQ_ANSWER_HDR_LEN}));
     if (err == CQ_OK)
-        err = cq_t_open(&t, "m4 ct", ct_e, msg + CQ_ACCEPT_ENC_CT,
-                        CQ_MLKEM_CT_LEN + CQ_AEAD_TAG_LEN);
+        err =
+            cq_t_open(&t, "m4 ct", ct_e, msg + CQ_ACCEPT_ENC_CT, CQ_MLKEM_CT_LEN + CQ_AEAD_TAG_LEN);
     if (err == CQ_OK)
         err = cq_mlkem_decaps(k_e, st->ephemeral, ct_e);
     if (err == CQ_OK)

@@ -86,8 +86,7 @@ enum cq_err cq_cookie_make(uint8_t out[CQ_COOKIE_LEN], const uint8_t secret[32],
 }
 
 enum cq_err cq_cookie_seal(uint8_t out[CQ_COOKIE_MSG_LEN], const struct cq_mac_keys *keys,
-                           const uint8_t *msg, size_t len,
-                           const uint8_t nonce[CQ_COOKIE_NONCE_LEN],
+                           const uint8_t *msg, size_t len, const uint8_t nonce[CQ_COOKIE_NONCE_LEN],
                            const uint8_t cookie[CQ_COOKIE_LEN])
 {
     uint8_t key[CQ_HASH_LEN];

@@ -1,5 +1,6 @@
 /*
- * mac1, mac2, cookies and the messages of first contact (docs/protocol.md sections 3 and 4). Pure functions over bytes.
+ * mac1, mac2, cookies and the messages of first contact (docs/protocol.md sections 3 and 4). Pure
+ * functions over bytes.
  */
 #ifndef CQ_PROTO_MAC_H
 #define CQ_PROTO_MAC_H
@@ -11,7 +12,8 @@
 
 #include <stdbool.h>
 
-/* The keys that everybody who knows a responder's ID can compute: H("CrypRQ mac1" || ID), H("CrypRQ cookie" || ID). */
+/* The keys that everybody who knows a responder's ID can compute: H("CrypRQ mac1" || ID), H("CrypRQ
+ * cookie" || ID). */
 struct cq_mac_keys {
     uint8_t mac1[32];
     uint8_t cookie[32];
@@ -21,8 +23,8 @@ CQ_MUST_CHECK enum cq_err cq_mac_keys_init(struct cq_mac_keys *out,
                                            const uint8_t id[CQ_PEER_ID_LEN]);
 
 /*
- * Writes mac1 and mac2 of an INIT or KEY_REQUEST (both end in mac1(16) mac2(16)). cookie NULL: mac2 is zero.
- * CQ_ERR_CRYPTO.
+ * Writes mac1 and mac2 of an INIT or KEY_REQUEST (both end in mac1(16) mac2(16)). cookie NULL: mac2
+ * is zero. CQ_ERR_CRYPTO.
  */
 CQ_MUST_CHECK enum cq_err cq_mac_write(uint8_t *msg, size_t len, const struct cq_mac_keys *keys,
                                        const uint8_t cookie[CQ_COOKIE_LEN]);
@@ -38,12 +40,14 @@ CQ_MUST_CHECK enum cq_err cq_cookie_fresh(uint8_t out[CQ_FRESH_LEN],
 CQ_MUST_CHECK enum cq_err cq_cookie_make(uint8_t out[CQ_COOKIE_LEN], const uint8_t secret[32],
                                          const struct cq_addr *source);
 
-/* COOKIE that answers the INIT or KEY_REQUEST `msg` (its index and mac1 are taken from there). keys: our own. */
+/* COOKIE that answers the INIT or KEY_REQUEST `msg` (its index and mac1 are taken from there).
+ * keys: our own. */
 CQ_MUST_CHECK enum cq_err cq_cookie_seal(uint8_t out[CQ_COOKIE_MSG_LEN],
                                          const struct cq_mac_keys *keys, const uint8_t *msg,
                                          size_t len, const uint8_t nonce[CQ_COOKIE_NONCE_LEN],
                                          const uint8_t cookie[CQ_COOKIE_LEN]);
-/* The cookie in a COOKIE that answers our message with this mac1. keys: the responder's. CQ_ERR_AUTH, CQ_ERR_CRYPTO. */
+/* The cookie in a COOKIE that answers our message with this mac1. keys: the responder's.
+ * CQ_ERR_AUTH, CQ_ERR_CRYPTO. */
 CQ_MUST_CHECK enum cq_err cq_cookie_open(uint8_t out_cookie[CQ_COOKIE_LEN],
                                          const struct cq_mac_keys *keys,
                                          const uint8_t msg[CQ_COOKIE_MSG_LEN],

@@ -14,13 +14,13 @@ enum cq_drop cq_init_read_id(struct cq_init_reading *out, const uint8_t msg[CQ_I
     enum cq_drop drop = cq_t_drop(cq_x25519(dh, self->x25519, msg + CQ_INIT_E), CQ_DROP_DH_ZERO);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_mlkem_decaps(k_s, self->mlkem, msg + CQ_INIT_CT),
-                       CQ_DROP_HANDSHAKE_INTERNAL);
+                         CQ_DROP_HANDSHAKE_INTERNAL);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_init_begin(&out->t, msg, self->id, k_s, dh), CQ_DROP_DECRYPT_ID);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_open(&out->t, "m1 id", out->initiator_id, msg + CQ_INIT_ENC_ID,
-                                 CQ_PEER_ID_LEN + CQ_AEAD_TAG_LEN),
-                       CQ_DROP_DECRYPT_ID);
+                                   CQ_PEER_ID_LEN + CQ_AEAD_TAG_LEN),
+                         CQ_DROP_DECRYPT_ID);
     cq_wipe(k_s, sizeof(k_s));
     cq_wipe(dh, sizeof(dh));
     if (drop != CQ_DROP_NONE)
@@ -37,23 +37,22 @@ void cq_init_read_unknown(const uint8_t msg[CQ_INIT_LEN], const struct cq_identi
 }
 
 enum cq_drop cq_init_read_fresh(struct cq_init_reading *reading, uint8_t out_fresh[CQ_FRESH_LEN],
-                                const uint8_t msg[CQ_INIT_LEN],
-                                const struct cq_handshake_params *p)
+                                const uint8_t msg[CQ_INIT_LEN], const struct cq_handshake_params *p)
 {
     uint8_t dh[32];
     struct cq_transcript t = reading->t;
     memset(out_fresh, 0, CQ_FRESH_LEN);
     enum cq_drop drop =
         cq_t_drop(cq_t_mix_identities(&t, reading->initiator_id, p->peer_key, &p->self->public_key),
-                CQ_DROP_DECRYPT_FRESH);
+                  CQ_DROP_DECRYPT_FRESH);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_x25519(dh, p->self->x25519, p->peer_key->s), CQ_DROP_DH_ZERO);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_mix_key(&t, dh, p->psk, NULL), CQ_DROP_DECRYPT_FRESH);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_open(&t, "m1 fresh", out_fresh, msg + CQ_INIT_ENC_FRESH,
-                                 CQ_FRESH_LEN + CQ_AEAD_TAG_LEN),
-                       CQ_DROP_DECRYPT_FRESH);
+                                   CQ_FRESH_LEN + CQ_AEAD_TAG_LEN),
+                         CQ_DROP_DECRYPT_FRESH);
     if (drop == CQ_DROP_NONE)
         reading->t = t;
     cq_wipe(dh, sizeof(dh));
@@ -176,12 +175,12 @@ enum cq_drop cq_offer_read(const struct cq_responder *st, const uint8_t msg[CQ_O
     uint8_t offer[CQ_MLKEM_EK_LEN + 8];
     memset(out, 0, sizeof(*out));
 
-    enum cq_drop drop = cq_t_drop(cq_t_mix_hash(&t, CQ_SPANS({msg, CQ_ANSWER_HDR_LEN})),
-                                CQ_DROP_DECRYPT_OFFER);
+    enum cq_drop drop =
+        cq_t_drop(cq_t_mix_hash(&t, CQ_SPANS({msg, CQ_ANSWER_HDR_LEN})), CQ_DROP_DECRYPT_OFFER);
     if (drop == CQ_DROP_NONE)
         drop = cq_t_drop(cq_t_open(&t, "m3 offer", offer, msg + CQ_OFFER_ENC_OFFER,
-                                 sizeof(offer) + CQ_AEAD_TAG_LEN),
-                       CQ_DROP_DECRYPT_OFFER);
+                                   sizeof(offer) + CQ_AEAD_TAG_LEN),
+                         CQ_DROP_DECRYPT_OFFER);
     if (drop == CQ_DROP_NONE)
         drop = check_offer(offer, p->rotate_secs, &out->rotate_secs);
     if (drop == CQ_DROP_NONE) {

@@ -1,6 +1,6 @@
 /*
- * Message types, sizes and layouts of the wire (docs/protocol.md sections 3 and 4), and the checks that need nothing
- * but the bytes themselves. Record layouts are in proto/record.h.
+ * Message types, sizes and layouts of the wire (docs/protocol.md sections 3 and 4), and the checks
+ * that need nothing but the bytes themselves. Record layouts are in proto/record.h.
  */
 #ifndef CQ_PROTO_WIRE_H
 #define CQ_PROTO_WIRE_H
@@ -81,9 +81,10 @@ enum {
 };
 
 /*
- * Checks length, version, type and reserved bytes of a handshake message. Returns CQ_DROP_NONE when they are right;
- * BAD_LENGTH, BAD_VERSION, BAD_TYPE (DATA and CONTROL included) or RESERVED_BITS. What an INIT offers is checked by
- * the responder, except that its max version is not below its version (BAD_VERSION).
+ * Checks length, version, type and reserved bytes of a handshake message. Returns CQ_DROP_NONE when
+ * they are right; BAD_LENGTH, BAD_VERSION, BAD_TYPE (DATA and CONTROL included) or RESERVED_BITS.
+ * What an INIT offers is checked by the responder, except that its max version is not below its
+ * version (BAD_VERSION).
  */
 enum cq_drop cq_wire_check(const uint8_t *msg, size_t len);
 
