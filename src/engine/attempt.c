@@ -100,6 +100,8 @@ static void send_key_request(struct cq_engine *e, struct cq_peer *peer, cq_time 
     struct cq_attempt *a = peer->attempt;
     uint8_t msg[CQ_KEY_REQUEST_LEN];
     struct cq_route route = choose_route(peer);
+    if (a->backoff >= CQ_RETRANSMIT_MAX) /* unanswered for some seconds */
+        cq_action_push(e, CQ_ACTION_RESOLVE, peer);
     if (cq_key_request_write(msg, &a->macs, a->request_id, held_cookie(peer, &route, now)) ==
         CQ_OK) {
         memcpy(a->request_mac1, msg + CQ_KEY_REQUEST_MAC1, CQ_MAC_LEN);
