@@ -1,10 +1,12 @@
 /*
- * The packet path, control side: what the control thread tells the packet workers (peers, allowed IPs, keypairs,
- * addresses) and what they report back (events). The worker side, which moves packets, is path/worker.h.
+ * The packet path, control side: what the control thread tells the packet workers (peers, allowed
+ * IPs, keypairs, addresses) and what they report back (events). The worker side, which moves
+ * packets, is path/worker.h.
  *
- * Nothing here makes a system call, reads a clock or draws randomness. Functions of this header may be called by one
- * thread only (the control thread, which owns the engine), except where they say otherwise. Workers read what is
- * published here without locks: objects are replaced whole and freed when no worker can still see them.
+ * Nothing here makes a system call, reads a clock or draws randomness. Functions of this header may
+ * be called by one thread only (the control thread, which owns the engine), except where they say
+ * otherwise. Workers read what is published here without locks: objects are replaced whole and
+ * freed when no worker can still see them.
  */
 #ifndef CQ_PATH_PATH_H
 #define CQ_PATH_PATH_H
@@ -19,7 +21,10 @@
 #include <stdint.h>
 
 enum {
-    CQ_PATH_MAX_WORKERS = 15, /* each worker seals on the counter lane of its number; lane 15 stays free */
+    CQ_PATH_MAX_WORKERS =
+        15, /* each worker seals on the counter lane of its number; lane 15 stays free */
+    CQ_PATH_MTU_MIN = 576,
+    CQ_PATH_MTU_MAX = 65475, /* the plaintext of the largest record */
 };
 
 struct cq_path;      /* the whole, one per node */
@@ -29,7 +34,7 @@ struct cq_keypair;   /* the transport keys of one session, with replay windows a
 struct cq_path_config {
     const struct cq_allocator *allocator; /* thread-safe, locked memory; must outlive the path */
     unsigned num_workers;                 /* 1 to CQ_PATH_MAX_WORKERS */
-    uint16_t mtu;                         /* of the inner interface: records are padded up to it at most */
+    uint16_t mtu; /* of the inner interface: records are padded up to it at most */
 };
 
 /* CQ_ERR_NOMEM, CQ_ERR_RANGE. The caller owns *out. */
@@ -39,16 +44,17 @@ CQ_MUST_CHECK enum cq_err cq_path_new(struct cq_path **out, const struct cq_path
 void cq_path_free(struct cq_path *path);
 
 /*
- * Adds a peer; `number` is the engine's name for it and comes back in events. Prefixes of a peer are set with
- * cq_path_peer_set_prefixes. The peer belongs to the path; cq_path_peer_remove ends it (its keypairs included).
- * CQ_ERR_NOMEM.
+ * Adds a peer; `number` is the engine's name for it and comes back in events. Prefixes of a peer
+ * are set with cq_path_peer_set_prefixes. The peer belongs to the path; cq_path_peer_remove ends it
+ * (its keypairs included). CQ_ERR_NOMEM.
  */
 CQ_MUST_CHECK enum cq_err cq_path_peer_add(struct cq_path *path, uint32_t number,
                                            struct cq_path_peer **out);
 void cq_path_peer_remove(struct cq_path *path, struct cq_path_peer *peer);
 
-/* Replaces the peer's allowed IPs. A prefix that belonged to another peer moves to this one (the configuration layer
- * refuses overlaps beforehand). CQ_ERR_NOMEM changes nothing. Cost: proportional to num and the depth of the trie. */
+/* Replaces the peer's allowed IPs. A prefix that belonged to another peer moves to this one (the
+ * configuration layer refuses overlaps beforehand). CQ_ERR_NOMEM changes nothing. Cost:
+ * proportional to num and the depth of the trie. */
 CQ_MUST_CHECK enum cq_err cq_path_peer_set_prefixes(struct cq_path *path, struct cq_path_peer *peer,
                                                     const struct cq_prefix *prefixes, size_t num);
 
@@ -56,9 +62,11 @@ CQ_MUST_CHECK enum cq_err cq_path_peer_set_prefixes(struct cq_path *path, struct
 struct cq_path_endpoint {
     struct cq_route route;    /* remote.ip.family NONE: no address is known */
     struct cq_route previous; /* last proven one; family NONE: none */
-    bool validating;          /* route is not proven: at most 3 times the bytes received from it are sent to it, further
-                                 DATA goes to previous, anything else is dropped (address_unproven) */
-    uint32_t received_bytes;  /* received from `route` so far, counted before this call (when validating) */
+    bool validating; /* route is not proven: at most 3 times the bytes received from it are sent to
+                        it, further DATA goes to previous, anything else is dropped
+                        (address_unproven) */
+    uint32_t received_bytes; /* received from `route` so far, counted before this call (when
+                                validating) */
 };
 
 /* CQ_ERR_NOMEM changes nothing. */
@@ -73,49 +81,55 @@ struct cq_keypair_params {
     uint32_t remote_idx; /* by which we address the peer */
     cq_time send_until;  /* no record is sealed at or after this time */
     cq_time recv_until;  /* no record is opened at or after this time */
-    cq_time rotate_at;   /* DATA at or after this time reports CQ_PATH_ROTATE_DUE; CQ_TIME_NEVER: never */
+    cq_time
+        rotate_at; /* DATA at or after this time reports CQ_PATH_ROTATE_DUE; CQ_TIME_NEVER: never */
 };
 
 /*
- * Makes a keypair that receives at once (its local_idx is unique). It is used for sending only after
- * cq_path_peer_set_current. CQ_ERR_NOMEM, CQ_ERR_CRYPTO, CQ_ERR_EXISTS (local_idx taken).
+ * Makes a keypair that receives at once (its local_idx is unique). It is used for sending only
+ * after cq_path_peer_set_current. CQ_ERR_NOMEM, CQ_ERR_CRYPTO, CQ_ERR_EXISTS (local_idx taken).
  */
 CQ_MUST_CHECK enum cq_err cq_path_keypair_add(struct cq_path *path, struct cq_path_peer *peer,
                                               const struct cq_keypair_params *params,
                                               struct cq_keypair **out);
 
-/* Unlinks the keypair for both directions at once; wiped and freed as soon as no worker can see it (at once when
- * none is inside the path; see cq_path_reclaim). The pointer must not be used afterwards. */
+/* Unlinks the keypair for both directions at once; wiped and freed as soon as no worker can see it
+ * (at once when none is inside the path; see cq_path_reclaim). The pointer must not be used
+ * afterwards. */
 void cq_path_keypair_remove(struct cq_path *path, struct cq_keypair *keypair);
 
-/* The keypair on which the peer's traffic is sent from now on, and from whose records its address is taken: the
- * newest confirmed one. NULL: none (packets are staged). */
+/* The keypair on which the peer's traffic is sent from now on, and from whose records its address
+ * is taken: the newest confirmed one. NULL: none (packets are staged). */
 void cq_path_peer_set_current(struct cq_path *path, struct cq_path_peer *peer,
                               struct cq_keypair *keypair);
 
 /* Arms (again) the CQ_PATH_ROTATE_DUE report of a keypair for DATA at or after `at`. */
 void cq_path_keypair_set_rotate_at(struct cq_keypair *keypair, cq_time at);
 
-/* Frees what was removed and can no longer be seen by a worker. Returns whether something still waits: call again
- * soon (the node does so within 1 ms). */
+/* Frees what was removed and can no longer be seen by a worker. Returns whether something still
+ * waits: call again soon (the node does so within 1 ms). */
 bool cq_path_reclaim(struct cq_path *path);
 
-/* What the control side may know of a keypair at any time; a consistent snapshot is not promised. */
+/* What the control side may know of a keypair at any time; a consistent snapshot is not promised.
+ */
 struct cq_keypair_status {
-    uint64_t sealed, opened;     /* records, all lanes */
-    uint64_t sealed_bytes;       /* plaintext */
+    uint64_t sealed, opened; /* records, all lanes */
+    uint64_t sealed_bytes;   /* plaintext */
     uint64_t failed_tags;
-    bool carried_data;           /* DATA in either direction since it began */
-    cq_time first_opened;        /* CQ_TIME_NEVER: nothing opened on it yet */
-    cq_time last_opened;         /* CQ_TIME_NEVER: the same */
+    bool carried_data;    /* DATA in either direction since it began */
+    cq_time first_opened; /* CQ_TIME_NEVER: nothing opened on it yet */
+    cq_time last_opened;  /* CQ_TIME_NEVER: the same */
 };
 void cq_keypair_get_status(const struct cq_keypair *keypair, struct cq_keypair_status *out);
 
-/* The same of a peer, over all its sessions so far. Bytes are those of outer datagrams' payloads, as `wg show` counts. */
+/* The same of a peer, over all its sessions so far. Bytes are those of outer datagrams' payloads,
+ * as `wg show` counts. */
 struct cq_path_peer_status {
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
-    cq_time unanswered_since; /* first DATA (or confirmation) sent since a record last opened; CQ_TIME_NEVER: none */
-    cq_time unreplied_since;  /* first DATA received since something was last sent; CQ_TIME_NEVER: none */
+    cq_time unanswered_since; /* first DATA (or confirmation) sent since a record last opened;
+                                 CQ_TIME_NEVER: none */
+    cq_time unreplied_since;  /* first DATA received since something was last sent; CQ_TIME_NEVER:
+                                 none */
     cq_time last_received;    /* last record opened; CQ_TIME_NEVER: none yet */
     cq_time last_sent;        /* last record sealed; CQ_TIME_NEVER: none yet */
     unsigned num_staged;      /* packets waiting for a session */
@@ -123,26 +137,29 @@ struct cq_path_peer_status {
 void cq_path_peer_get_status(const struct cq_path_peer *peer, struct cq_path_peer_status *out);
 
 /*
- * The two reports below come at most once until they are armed again, so that traffic does not flood the control
- * thread: CQ_PATH_UNANSWERED when DATA is sent while armed and nothing is unanswered yet, CQ_PATH_UNREPLIED when DATA is
- * received while armed and nothing is unreplied yet. The engine then sets its timer, looks at the status when it
- * fires, and either sets it again or arms the report. Both start armed. Arming while the condition already holds
- * reports at the next record.
+ * The two reports below come at most once until they are armed again, so that traffic does not
+ * flood the control thread: CQ_PATH_UNANSWERED when DATA is sent while armed and nothing is
+ * unanswered yet, CQ_PATH_UNREPLIED when DATA is received while armed and nothing is unreplied yet.
+ * The engine then sets its timer, looks at the status when it fires, and either sets it again or
+ * arms the report. Both start armed. Arming while the condition already holds reports at the next
+ * record.
  */
 void cq_path_peer_arm_unanswered(struct cq_path_peer *peer);
 void cq_path_peer_arm_unreplied(struct cq_path_peer *peer);
 
 enum cq_path_event_type {
-    CQ_PATH_NEED_SESSION, /* a packet for the peer was staged: it has no current keypair that may send. At most one per
-                             peer and 100 ms */
-    CQ_PATH_FIRST_RECORD, /* the first record opened under a keypair; route is its source, counter its counter */
+    CQ_PATH_NEED_SESSION, /* a packet for the peer was staged: it has no current keypair that may
+                             send. At most one per peer and 100 ms */
+    CQ_PATH_FIRST_RECORD, /* the first record opened under a keypair; route is its source, counter
+                             its counter */
     CQ_PATH_ROTATE_DUE,   /* DATA sent or received at or after rotate_at (once per arming) */
-    CQ_PATH_LIMIT,        /* half of a record limit of the sending key, or of the failed-tag limit, is used up (once);
-                             `exhausted` set and once more when it is wholly used up */
+    CQ_PATH_LIMIT, /* half of a record limit of the sending key, or of the failed-tag limit, is used
+                      up (once); `exhausted` set and once more when it is wholly used up */
     CQ_PATH_UNANSWERED,
     CQ_PATH_UNREPLIED,
-    CQ_PATH_MOVED, /* a record of the current keypair on lane 0, counter above all seen there, came from another remote
-                      address than endpoint.route: at most one per batch and source */
+    CQ_PATH_MOVED, /* a record of the current keypair on lane 0, counter above all seen there, came
+                      from another remote address than endpoint.route: at most one per batch and
+                      source */
     CQ_PATH_PING,  /* control TLVs; `route` is where the record came from */
     CQ_PATH_PONG,
     CQ_PATH_CLOSE,
@@ -151,7 +168,8 @@ enum cq_path_event_type {
 struct cq_path_event {
     enum cq_path_event_type type;
     uint32_t peer;      /* number */
-    uint32_t local_idx; /* keypair that the event is about; 0 and has_keypair false where there is none */
+    uint32_t local_idx; /* keypair that the event is about; 0 and has_keypair false where there is
+                           none */
     bool has_keypair;
     bool padded;           /* PING: carries padding */
     bool exhausted;        /* LIMIT */
@@ -163,8 +181,9 @@ struct cq_path_event {
     cq_time when;
 };
 
-/* The next event that a worker reported, oldest first; false when there is none. Events of several workers are not
- * ordered among each other. No event is lost: a full queue makes the worker report again at the next record. */
+/* The next event that a worker reported, oldest first; false when there is none. Events of several
+ * workers are not ordered among each other. No event is lost: a full queue makes the worker report
+ * again at the next record. */
 bool cq_path_next_event(struct cq_path *path, struct cq_path_event *out);
 
 #endif

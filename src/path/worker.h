@@ -105,6 +105,7 @@ struct cq_path_out {
     uint8_t *buf;
     size_t size, used;
     unsigned tail_segments; /* in the last send; 0: it takes no more */
+    uint64_t tail_route;    /* serial of its endpoint */
     bool single;            /* set by the caller: one datagram per send (no UDP GSO) */
 };
 
@@ -174,8 +175,8 @@ struct cq_path_in_frame {
     uint32_t first, last; /* pieces */
     uint16_t num_pieces;
     /* Private to path/coalesce.c. */
-    uint16_t header_len, segment;
-    uint8_t proto, l4;
+    uint16_t header_len, segment, l4;
+    uint8_t version, proto;
     bool elided, verified, closed;
 };
 
@@ -193,6 +194,9 @@ struct cq_path_in {
 };
 
 void cq_path_in_init(struct cq_path_in *in, bool csum, bool tso, bool uso);
+/* Completes the headers of all frames, which may be written then; nothing is added until the reset.
+ */
+void cq_path_in_finish(struct cq_path_in *in);
 /* Forgets the frames; the caller has written them. */
 void cq_path_in_reset(struct cq_path_in *in);
 /* How many more packets fit. */
