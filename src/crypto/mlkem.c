@@ -4,6 +4,7 @@
 #include "crypto/lib.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <stdbool.h>
@@ -132,11 +133,16 @@ enum cq_err cq_mlkem_decaps(uint8_t out_secret[32], const struct cq_mlkem_key *k
 {
     enum cq_err err = CQ_OK;
     size_t len = CQ_MLKEM_SECRET_LEN;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, to_pkey(key), NULL);
 
+    /* When an allocation fails halfway, libcrypto returns a random secret and success, and leaves
+     * only an entry in its error queue behind. A ciphertext that is rejected implicitly leaves
+     * none. */
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, to_pkey(key), NULL);
     if (ctx == NULL || EVP_PKEY_decapsulate_init(ctx, NULL) != 1 ||
         EVP_PKEY_decapsulate(ctx, out_secret, &len, ct, CQ_MLKEM_CT_LEN) != 1 ||
-        len != CQ_MLKEM_SECRET_LEN) {
+        len != CQ_MLKEM_SECRET_LEN || ERR_peek_error() != 0) {
         err = cq_lib_error();
         cq_wipe(out_secret, CQ_MLKEM_SECRET_LEN);
     }
