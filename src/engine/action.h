@@ -17,9 +17,9 @@ enum { CQ_ACTION_DATA_MAX = 1232 };
 enum cq_action_type {
     CQ_ACTION_SEND,          /* send `data` (handshake datagram) over `route` */
     CQ_ACTION_SEND_CONTROL,  /* a worker seals `data` (TLVs) as CONTROL under keypair `local_idx` on
-                                lane 0, grown to  `padded_len` bytes of plaintext by PAD where that is
-                                larger, and sends it over `route`, or  where route.remote.ip.family is
-                                NONE over the peer's endpoint */
+                                lane 0, grown to  `padded_len` bytes of plaintext by PAD where that
+                                is  larger, and sends it over `route`, or  where
+                                route.remote.ip.family is  NONE over the peer's endpoint */
     CQ_ACTION_SESSION_READY, /* a worker sends the packets staged for `peer`: it has a current
                                 keypair again */
     CQ_ACTION_DROP_STAGED,   /* a worker drops them (staged_expired): the attempt is over */

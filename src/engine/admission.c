@@ -370,7 +370,6 @@ void cq_admit_key_push(struct cq_engine *e, const uint8_t *msg, cq_time now)
 {
     struct cq_public_key key;
     uint8_t id[CQ_PEER_ID_LEN];
-    (void)now;
     if (!cq_key_push_verify(msg, &e->macs)) {
         cq_engine_drop(e, NULL, CQ_DROP_BAD_MAC1);
         return;
@@ -386,4 +385,6 @@ void cq_admit_key_push(struct cq_engine *e, const uint8_t *msg, cq_time now)
         cq_engine_drop(e, peer, CQ_DROP_BAD_KEM_KEY);
     else if (cq_peer_learn_key(e, peer, &key) != CQ_OK)
         cq_engine_drop(e, peer, CQ_DROP_HANDSHAKE_INTERNAL);
+    else
+        cq_attempt_on_key_known(e, peer, now);
 }

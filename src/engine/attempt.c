@@ -482,6 +482,19 @@ void cq_attempt_on_cookie(struct cq_engine *e, const struct cq_route *route, con
     cq_timer_update(e, peer);
 }
 
+void cq_attempt_on_key_known(struct cq_engine *e, struct cq_peer *peer, cq_time now)
+{
+    struct cq_attempt *a = peer->attempt;
+    if (a != NULL && a->stage == CQ_STAGE_KEY) {
+        forget_request(e, peer);
+        begin_stage(a, CQ_STAGE_INIT, now);
+        a->next_send = after_gap(peer, now);
+        if (a->next_send <= now)
+            retransmit(e, peer, now);
+    }
+    cq_timer_update(e, peer);
+}
+
 void cq_attempt_on_key_response(struct cq_engine *e, const uint8_t *msg, cq_time now)
 {
     uint32_t id = cq_load_be32(msg + CQ_KEY_ID);
@@ -504,10 +517,5 @@ void cq_attempt_on_key_response(struct cq_engine *e, const uint8_t *msg, cq_time
                                                : CQ_DROP_HANDSHAKE_INTERNAL);
         return;
     }
-    forget_request(e, peer);
-    begin_stage(a, CQ_STAGE_INIT, now);
-    a->next_send = after_gap(peer, now);
-    if (a->next_send <= now)
-        retransmit(e, peer, now);
-    cq_timer_update(e, peer);
+    cq_attempt_on_key_known(e, peer, now);
 }

@@ -613,12 +613,13 @@ enum cq_err cq_engine_peer_status(const struct cq_engine *e, uint32_t number,
     return CQ_OK;
 }
 
-void cq_engine_get_status(const struct cq_engine *e, struct cq_engine_status *out)
+void cq_engine_get_status(const struct cq_engine *e, struct cq_engine_status *out, cq_time now)
 {
     *out = (struct cq_engine_status){
         .num_peers = e->num_peers,
         .num_sessions = e->num_sessions,
         .num_pending = e->num_pending,
+        .under_load = cq_load_is_high(e, now),
         .cookies_sent = e->cookies_sent,
         .keys_sent = e->keys_sent,
         .keys_erased = e->keys_erased,

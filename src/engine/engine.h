@@ -144,6 +144,7 @@ struct cq_engine_status {
     bool under_load;
     uint64_t cookies_sent, keys_sent, keys_erased;
 };
-void cq_engine_get_status(const struct cq_engine *engine, struct cq_engine_status *out);
+void cq_engine_get_status(const struct cq_engine *engine, struct cq_engine_status *out,
+                          cq_time now);
 
 #endif

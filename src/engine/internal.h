@@ -212,7 +212,7 @@ CQ_MUST_CHECK enum cq_err cq_engine_take_index(struct cq_engine *e, struct cq_pe
 void cq_engine_release_index(struct cq_engine *e, struct cq_peer *peer, uint32_t idx);
 void cq_engine_params(const struct cq_engine *e, const struct cq_peer *peer,
                       struct cq_handshake_params *out);
-/* Keeps a verified public key. CQ_ERR_NOMEM. */
+/* Keeps a verified public key; the peer had none. CQ_ERR_NOMEM. */
 CQ_MUST_CHECK enum cq_err cq_peer_learn_key(struct cq_engine *e, struct cq_peer *peer,
                                             const struct cq_public_key *key);
 
@@ -257,6 +257,8 @@ void cq_attempt_on_accept(struct cq_engine *e, const uint8_t *msg, cq_time now);
 void cq_attempt_on_cookie(struct cq_engine *e, const struct cq_route *route, const uint8_t *msg,
                           cq_time now);
 void cq_attempt_on_key_response(struct cq_engine *e, const uint8_t *msg, cq_time now);
+/* The peer's key was learned, in whatever way: an attempt that waits for it goes on to INIT. */
+void cq_attempt_on_key_known(struct cq_engine *e, struct cq_peer *peer, cq_time now);
 
 /* ---- admission.c: handshakes that others start ---- */
 
