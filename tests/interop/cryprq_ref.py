@@ -564,6 +564,9 @@ class Node:
         return record
 
     def send_control(self, session, plaintext, address=None):
+        """One control record, unless the session is past the age for sending."""
+        if not session.may_send(self.now):
+            return None
         record = session.layer.seal(wire.CONTROL, plaintext, session.lane)
         self._send_record(session, record, address=address)
         return record

@@ -2,10 +2,11 @@
 
 A Lab owns two namespaces joined by a veth pair: the program runs in one, Python's sockets live in
 the other. Everything it made goes away in close(), which runs on every exit of a `with` block; the
-process that starts labs calls remove_namespaces() for those whose process was killed.
+process that starts labs calls remove_lab() for those whose process was killed.
 """
 
 import ctypes
+import io
 import json
 import os
 import re
@@ -76,8 +77,13 @@ def namespace_names(tag):
     return f"cq{tag}c", f"cq{tag}p"
 
 
-def remove_namespaces(tag):
-    """Removes a lab's namespaces and whatever still runs in them, which can only be the lab's."""
+def directory(tag):
+    return os.path.join(tempfile.gettempdir(), f"cryprq-interop-{tag}")
+
+
+def remove_lab(tag):
+    """Removes a lab's directory, its namespaces and what still runs in them: all the lab's."""
+    shutil.rmtree(directory(tag), ignore_errors=True)
     for name in namespace_names(tag):
         if os.path.exists(f"/run/netns/{name}"):
             inside = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True,
@@ -139,45 +145,48 @@ def memory_regions(pid):
                 yield low, high, permissions, name
 
 
+class ProcessMemory(io.FileIO):
+    """/proc/PID/mem; `failed` says whether a part of the last region could not be read."""
+
+    failed = False
+
+
 def scan_memory(pids, needles):
     """{name: [(pid, address, region)]} of every needle (name -> bytes) found in the processes.
 
-    Also returns how many bytes were read and how many regions refused to be read.
+    Also returns how many bytes were read, and the regions that refused to be read.
     """
-    names = {}
-    for name, value in needles.items():
-        names.setdefault(value, []).append(name)
-    pattern = re.compile(b"|".join(re.escape(v) for v in sorted(names, key=len, reverse=True)))
     found, num_bytes, refused = {}, 0, []
     for pid in pids:
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        with ProcessMemory(f"/proc/{pid}/mem") as memory:
             for low, high, permissions, region in list(memory_regions(pid)):
                 if high - low > 1 << 32:
-                    refused.append((pid, region, permissions, high - low))
+                    refused.append((region, permissions, high - low))
                     continue
-                try:
-                    data = _read_region(memory, low, high)
-                except OSError:
-                    if "r" in permissions:
-                        refused.append((pid, region, permissions, high - low))
-                    continue
-                num_bytes += len(data)
-                for hit in pattern.finditer(data):
-                    for name in names[hit.group()]:
-                        found.setdefault(name, []).append((pid, low + hit.start(), region))
+                for start, data in _read_region(memory, low, high):
+                    num_bytes += len(data)
+                    for name, value in needles.items():
+                        at = data.find(value)
+                        if at >= 0:
+                            found.setdefault(name, []).append((pid, start + at, region))
+                if memory.failed and "r" in permissions:
+                    refused.append((region, permissions, high - low))
     return found, num_bytes, refused
 
 
-def _read_region(memory, low, high):
-    parts = []
-    memory.seek(low)
+def _read_region(memory, low, high, step=1 << 20):
+    """(address, bytes) of the parts that can be read and hold something; parts overlap."""
+    memory.failed = False
     while low < high:
-        part = memory.read(min(high - low, 1 << 24))
-        if not part:
-            break
-        parts.append(part)
-        low += len(part)
-    return b"".join(parts)
+        try:
+            memory.seek(low)
+            data = memory.read(min(high - low, step + 64))
+        except OSError:
+            memory.failed = True
+            data = b""
+        if data.strip(b"\0"):
+            yield low, data
+        low += step
 
 
 # -- the lab ------------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ class Lab:
         self.ns_c, self.ns_p = namespace_names(self.tag)
         self.ifname = f"cqi{self.tag}"
         assert len(self.ifname) <= 15, self.ifname
-        self.dir = tempfile.mkdtemp(prefix="cryprq-interop-")
+        self.dir = directory(self.tag)
         self.c = wire.Identity.generate()       # the C node: its secret is ours to give
         self.p = wire.Identity.generate()
         self.process = None
@@ -216,7 +225,8 @@ class Lab:
         self.close()
 
     def _make_namespaces(self):
-        remove_namespaces(self.tag)
+        remove_lab(self.tag)
+        os.mkdir(self.dir, 0o700)
         script = f"""netns add {self.ns_c}
 netns add {self.ns_p}
 link add cqv0 netns {self.ns_c} type veth peer name cqv1 netns {self.ns_p}
@@ -238,14 +248,14 @@ link add cqv0 netns {self.ns_c} type veth peer name cqv1 netns {self.ns_p}
         for child in self.children:
             if child.poll() is None:
                 child.kill()
-            child.communicate()
+            child.wait()
+            child.stdout.close()
         self.children = []
         self.stop()
         for sock in self.sockets:
             sock.close()
         self.sockets = []
-        remove_namespaces(self.tag)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        remove_lab(self.tag)
 
     # -- the program -----------------------------------------------------------------------------
 
@@ -304,7 +314,7 @@ link add cqv0 netns {self.ns_c} type veth peer name cqv1 netns {self.ns_p}
                 start_new_session=True, preexec_fn=die_with_parent)
         self.pids.add(self.process.pid)
         if wait:
-            self._wait_ready(ifname or self.ifname)
+            self._wait_ready(self.ifname if ifname is None else ifname)
 
     def _wait_ready(self, ifname, seconds=15):
         """Until the port is bound and the interface has its route."""

@@ -93,7 +93,7 @@ class Worker:
                     time.sleep(0.05)
                 if self.ended:
                     break
-        labs.remove_namespaces(self.tag)
+        labs.remove_lab(self.tag)
 
     def _reap(self):
         if not self.ended and os.waitpid(self.pid, os.WNOHANG)[0] == self.pid:
@@ -109,7 +109,7 @@ class Worker:
         os.close(self.reader)
         os.waitpid(self.pid, 0)
         self.ended = True
-        labs.remove_namespaces(self.tag)
+        labs.remove_lab(self.tag)
         try:
             return pickle.loads(self.received)
         except (EOFError, pickle.UnpicklingError):
