@@ -48,8 +48,8 @@ void cq_base64_encode(const uint8_t *data, size_t len, char *out)
             v |= data[2];
         out[0] = encode_sextet(v >> 18);
         out[1] = encode_sextet(v >> 12 & 63);
-        out[2] = len > 1 ? encode_sextet(v >> 6 & 63) : '=';
-        out[3] = len > 2 ? encode_sextet(v & 63) : '=';
+        out[2] = (char)(len > 1 ? encode_sextet(v >> 6 & 63) : '=');
+        out[3] = (char)(len > 2 ? encode_sextet(v & 63) : '=');
         out += 4;
         data += len > 2 ? 3 : len;
         len -= len > 2 ? 3 : len;

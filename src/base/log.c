@@ -86,11 +86,12 @@ void cq_log(enum cq_level level, const char *event, const char *format, ...)
     int n = snprintf(line, room, "%sevent=%s ", prefixed ? level_prefixes[level] : "", event);
     len = n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, in the line above */
     n = vsnprintf(line + len, room - len, format, args);
     va_end(args);
     if (n > 0 && (size_t)n >= room - len) {
         len = room - 1;
-        memcpy(line + len - 3, "...", 3);
+        memset(line + len - 3, '.', 3);
     } else if (n > 0) {
         len += (size_t)n;
     }
@@ -130,7 +131,7 @@ static size_t escape_char(unsigned char c, char out[4])
     }
     out[0] = '\\';
     if (c == '\n' || c == '\t' || c == '\r') {
-        out[1] = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
+        out[1] = (char)(c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
         return 2;
     }
     out[1] = 'x';

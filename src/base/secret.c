@@ -33,7 +33,10 @@ enum {
 
 struct header {
     uint64_t guard; /* tells a live block from a free or overwritten one */
-    uint64_t meta;  /* live: size << 8 | bucket; free: the next free block's address */
+    union {
+        uint64_t meta;       /* of a live block: size << 8 | bucket */
+        struct header *next; /* of a free one */
+    };
 };
 
 _Static_assert(sizeof(struct header) == HEADER_BYTES, "header size");
@@ -74,6 +77,7 @@ static uint64_t load_cookie(void)
 
     if (cookie != 0)
         return cookie;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how the kernel hands it over */
     const void *bytes = (const void *)getauxval(AT_RANDOM);
     if (bytes != NULL)
         memcpy(random, bytes, sizeof(random));
@@ -192,7 +196,8 @@ static void unmap(struct mapping *m)
 
 static void push_free(struct header *h, unsigned bucket)
 {
-    h->meta = (uint64_t)(uintptr_t)arena.free[bucket];
+    h->meta = 0;
+    h->next = arena.free[bucket];
     h->guard = free_guard(h);
     arena.free[bucket] = h;
 }
@@ -205,7 +210,7 @@ static struct header *pop_free(unsigned bucket)
         return NULL;
     if (h->guard != free_guard(h))
         die_corrupt();
-    arena.free[bucket] = (struct header *)(uintptr_t)h->meta;
+    arena.free[bucket] = h->next;
     return h;
 }
 
