@@ -141,7 +141,7 @@ enum cq_err cq_aead_open_zero(uint8_t *out, const uint8_t key[CQ_AEAD_KEY_LEN], 
     struct cq_aead_op op = {.ad = ad, .ad_len = ad_len, .in = ct, .out = out, .len = len};
     EVP_CIPHER_CTX *ctx = make_context(cq_lib.chacha20_poly1305, CQ_AEAD_OPEN, key);
 
-    op.tag = (uint8_t *)(uintptr_t)ct + len; /* read only */
+    op.tag = (uint8_t *)ct + len; /* read only */
     make_tag_param(tag);
     if (ctx == NULL) {
         err = cq_lib_error();

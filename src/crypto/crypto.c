@@ -7,7 +7,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #if defined(__aarch64__)
-#include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 

@@ -17,13 +17,13 @@ enum {
 /* struct cq_mlkem_key is libcrypto's EVP_PKEY under another name: one allocation less. */
 static EVP_PKEY *to_pkey(const struct cq_mlkem_key *key)
 {
-    return (EVP_PKEY *)(uintptr_t)key;
+    return (EVP_PKEY *)(const void *)key;
 }
 
 /* OSSL_PARAM has no const; libcrypto only reads what it is given. */
 static OSSL_PARAM make_param(const char *name, const uint8_t *value, size_t len)
 {
-    return OSSL_PARAM_construct_octet_string(name, (void *)(uintptr_t)value, len);
+    return OSSL_PARAM_construct_octet_string(name, (void *)value, len);
 }
 
 /* Generating from a given seed, not importing it: an import also tries the pair out, at twice the

@@ -14,7 +14,7 @@
 /* OSSL_PARAM has no const; libcrypto only reads what it imports. */
 static OSSL_PARAM make_param(const char *name, const uint8_t value[CQ_X25519_LEN])
 {
-    return OSSL_PARAM_construct_octet_string(name, (void *)(uintptr_t)value, CQ_X25519_LEN);
+    return OSSL_PARAM_construct_octet_string(name, (void *)value, CQ_X25519_LEN);
 }
 
 static EVP_PKEY *import_public(const uint8_t public[CQ_X25519_LEN])
