@@ -6,11 +6,11 @@
  *
  * The control thread (one) may call every function below; the worker calls none of them.
  *
- * System calls of the thread, for the filter: epoll_pwait/epoll_wait, read, write, readv, writev,
- * recvmmsg, sendmsg, sendmmsg, clock_gettime (where the vDSO does not answer), futex, madvise,
- * munmap, rt_sigprocmask, exit; and at its start, before the first packet, those of pthread_create:
- * mmap, mprotect, clone3/clone, rseq, set_robust_list, prctl, gettid, sched_getaffinity.
- * cq_worker_start itself besides: eventfd2, epoll_create1, epoll_ctl.
+ * System calls of the thread, for the filter: epoll_pwait/epoll_wait, epoll_ctl, read, write,
+ * readv, writev, recvmmsg, sendmsg, sendmmsg, clock_gettime (where the vDSO does not answer),
+ * futex, madvise, munmap, rt_sigprocmask, exit; and at its start, before the first packet, those of
+ * pthread_create: mmap, mprotect, clone3/clone, rseq, set_robust_list, prctl, gettid,
+ * sched_getaffinity. cq_worker_start itself besides: eventfd2, epoll_create1, epoll_ctl.
  */
 #ifndef CQ_NODE_WORKER_H
 #define CQ_NODE_WORKER_H

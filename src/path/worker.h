@@ -54,7 +54,6 @@ struct cq_path_totals {
     _Atomic uint64_t sealed, sealed_bytes; /* records and their datagram bytes */
     _Atomic uint64_t opened, opened_bytes;
     _Atomic uint64_t frames_read;                /* from the TUN, super-packets count once */
-    _Atomic uint64_t frames_written;             /* to the TUN, the same */
     _Atomic uint64_t inner_sent, inner_received; /* IP packets */
 };
 const struct cq_path_totals *cq_path_worker_totals(const struct cq_path_worker *worker);
