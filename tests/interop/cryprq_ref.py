@@ -405,6 +405,9 @@ class Node:
         peer.cookie = (cookie, self.now, attempt.target)
         self.event("cookie", peer=peer)
         if attempt.cookie_used:
+            # the timer decides: an INIT that went without this cookie is followed by one with it
+            if attempt.stage == "init" and attempt.states[-1].cookie != cookie:
+                attempt.held_when_made = None
             return
         attempt.cookie_used = True
         if attempt.stage == "key":

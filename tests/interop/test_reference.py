@@ -420,6 +420,20 @@ def nodes_cookie_load():
     check(inits[1][1][8:40] != inits[0][1][8:40], "e_I was used twice")
 
 
+@suite.case("nodes: INIT 3 goes without a cookie; a COOKIE for it is used at the next timer")
+def nodes_cookie_left_out():
+    pair = Pair()
+    pair.y.force_load = True
+    pair.y.filter_out = lambda data, address: data[0] == wire.COOKIE
+    pair.ping()
+    pair.net.run(30)
+    inits = pair.sent(pair.x, wire.INIT)
+    distinct = [(t, d) for n, (t, d) in enumerate(inits) if d not in [e for _, e in inits[:n]]]
+    bare = [d[wire.INIT_MAC2:] == bytes(16) for _, d in distinct[:5]]
+    equal(bare, [True, False, False, True, False])
+    check(distinct[4][0] - distinct[3][0] < 0.6, "INIT 3 kept its whole stage")
+
+
 def open_inits(node, count, psk=wire.ZERO_PSK, source=A):
     """`count` INITs of ALICE, none completed; returns the initiators and the answers' types."""
     made, answers = [], []
