@@ -6,6 +6,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <stdint.h>
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -88,7 +89,15 @@ bool cq_crypto_has_aes(void)
 
 enum cq_err cq_crypto_random(void *out, size_t len)
 {
-    if (RAND_priv_bytes_ex(NULL, out, len, 0) == 1)
+    uint8_t spare[16];
+    bool ok = RAND_priv_bytes_ex(NULL, out, len, 0) == 1;
+
+    /* Without AES instructions the generator keeps its last 16 bytes, and leaves some on the stack:
+     * let the ones that it keeps be nobody's. */
+    ok = ok && RAND_priv_bytes_ex(NULL, spare, sizeof(spare), 0) == 1;
+    cq_wipe(spare, sizeof(spare));
+    cq_wipe_stack();
+    if (ok)
         return CQ_OK;
     (void)!cq_lib_error();
     cq_wipe(out, len);

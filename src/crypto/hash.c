@@ -7,7 +7,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK_LEN = 64 };
+enum {
+    BLOCK_LEN = 64,
+    FRAMES_LEN = 2048, /* the deepest chain of calls below, more than twice over */
+};
+
+/* SHA-256 without SHA instructions leaves words of its input, so of the key, on the stack. A wipe
+ * of 32 kB as after the slow operations would double the price of an HMAC. */
+static __attribute__((noinline)) void wipe_frames(void)
+{
+    uint8_t below[FRAMES_LEN];
+
+    cq_wipe(below, sizeof(below));
+}
 
 static bool add_spans(EVP_MD_CTX *ctx, const struct cq_span *spans, size_t num_spans)
 {
@@ -29,6 +41,7 @@ enum cq_err cq_hash(uint8_t out[CQ_HASH_LEN], const struct cq_span *spans, size_
         cq_wipe(out, CQ_HASH_LEN);
     }
     EVP_MD_CTX_free(ctx);
+    wipe_frames();
     return err;
 }
 
@@ -71,5 +84,6 @@ out:
     cq_wipe(ipad, sizeof(ipad));
     cq_wipe(opad, sizeof(opad));
     cq_wipe(inner, sizeof(inner));
+    wipe_frames();
     return err;
 }
