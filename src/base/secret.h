@@ -19,7 +19,9 @@
  */
 CQ_MUST_CHECK enum cq_err cq_secret_init(size_t max_bytes, bool require_lock);
 
-/* Wipes and unmaps the whole arena. Only when nothing allocated from it is in use any more. */
+/* Wipes and unmaps the whole arena. Only when nothing allocated from it is in use any more. In a
+ * forked child the arena is dead (its pages are zero): allocating gives NULL and freeing does
+ * nothing until this call has put it away. */
 void cq_secret_shutdown(void);
 
 /* Zeroed memory of at least `size` bytes, 16-byte aligned, or NULL. Before cq_secret_init it comes
@@ -29,7 +31,8 @@ void *cq_secret_alloc(size_t size);
 /* Like realloc; the old block is wiped. NULL leaves the old block as it was. */
 void *cq_secret_realloc(void *p, size_t size);
 
-/* Wipes and frees; NULL is allowed. */
+/* Wipes and frees; NULL is allowed. Aborts the process when the block was overrun or is free
+ * already. */
 void cq_secret_free(void *p);
 
 /* Bytes in use and bytes mapped (locked) at present. */

@@ -61,7 +61,7 @@ struct cq_aead_op {
     uint8_t *out;
     size_t len;   /* bytes of plaintext */
     uint8_t *tag; /* 16 bytes: written when sealing, read when opening */
-    bool failed;  /* set for each op: not sealed, or the tag did not verify (out is then zeroed) */
+    bool failed;  /* set for each op: not sealed (out and tag zeroed) or not opened (out zeroed) */
 };
 
 /* Seals or opens every op. No allocation. CQ_OK when all succeeded; otherwise CQ_ERR_AUTH (some

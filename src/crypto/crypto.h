@@ -10,10 +10,11 @@
 #include <stddef.h>
 
 /*
- * To be called first in every process, before any other function of this layer, once. Does not load
- * a configuration file. With locked_memory, libcrypto allocates from the locked arena of
- * base/secret.h (which must exist already). CQ_ERR_CRYPTO when the library lacks an algorithm that
- * is needed or its allocations cannot be redirected.
+ * To be called first in every process, before any other function of this layer, from one thread.
+ * Does not load a configuration file. With locked_memory, libcrypto allocates from the locked arena
+ * of base/secret.h (which must exist already, and stay). CQ_ERR_CRYPTO when the library lacks an
+ * algorithm that is needed or its allocations cannot be redirected. A second call changes nothing;
+ * CQ_ERR_STATE when it asks for locked memory and the first did not.
  */
 CQ_MUST_CHECK enum cq_err cq_crypto_init(bool locked_memory);
 
