@@ -15,6 +15,11 @@ static const struct {
 };
 enum { NUM_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
+void cq_control_seed(uint32_t seed)
+{
+    json_object_seed(seed != 0 ? seed : 1);
+}
+
 void cq_control_response_free(struct cq_control_response *response)
 {
     cq_node_status_free(&response->status);

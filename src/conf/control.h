@@ -57,6 +57,13 @@ struct cq_control_response {
     size_t num_rotated;
 };
 
+/*
+ * Gives the JSON library its random seed (any value but 0). Where nobody does, it opens
+ * /dev/urandom when the first message is read or written: a process that confines itself calls this
+ * before it does so. Only the first call of a process, before any message, counts.
+ */
+void cq_control_seed(uint32_t seed);
+
 /* Frees what it holds and zeroes it; a zeroed response is allowed. */
 void cq_control_response_free(struct cq_control_response *response);
 
