@@ -54,14 +54,30 @@ bool cq_notify_stderr_is_journal(void)
     return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-bool cq_notify_redirect_stderr(void)
+enum cq_notify_sink cq_notify_background_sink(void)
 {
-    int fd = connect_datagram("/dev/log");
+    struct stat st;
 
+    if (cq_notify_stderr_is_journal() || (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)))
+        return CQ_NOTIFY_STAY;
+    int fd = connect_datagram("/dev/log");
     if (fd < 0)
-        return false;
-    bool done = dup2(fd, STDERR_FILENO) >= 0;
-    if (fd != STDERR_FILENO)
+        return CQ_NOTIFY_NOWHERE;
+    close(fd);
+    return CQ_NOTIFY_SYSTEM_LOG;
+}
+
+void cq_notify_redirect(enum cq_notify_sink sink)
+{
+    int fd = -1;
+
+    if (sink == CQ_NOTIFY_SYSTEM_LOG)
+        fd = connect_datagram("/dev/log");
+    if (sink != CQ_NOTIFY_STAY && fd < 0)
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        dup2(fd, STDERR_FILENO);
+    if (fd > STDERR_FILENO)
         close(fd);
-    return done;
+    dup2(STDERR_FILENO, STDOUT_FILENO);
 }

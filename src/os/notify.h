@@ -13,8 +13,15 @@ void cq_notify(const char *state);
 /* Whether JOURNAL_STREAM names what standard error is connected to. */
 bool cq_notify_stderr_is_journal(void);
 
-/* Makes standard error a connection to the system log (/dev/log), to which each written line is a
- * message. False when there is none (nothing changed then). */
-bool cq_notify_redirect_stderr(void);
+/* Where lines for standard error go once a process has left its terminal. */
+enum cq_notify_sink {
+    CQ_NOTIFY_STAY,       /* where they went before: a regular file or the journal */
+    CQ_NOTIFY_SYSTEM_LOG, /* /dev/log, each written line a message */
+    CQ_NOTIFY_NOWHERE,
+};
+enum cq_notify_sink cq_notify_background_sink(void);
+
+/* Makes standard error lead there, and standard output to the same place. */
+void cq_notify_redirect(enum cq_notify_sink sink);
 
 #endif

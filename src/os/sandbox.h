@@ -1,0 +1,44 @@
+/*
+ * Giving privileges up for good: user, capabilities, file system, core dumps and, last, the
+ * system-call filter.
+ */
+#ifndef CQ_OS_SANDBOX_H
+#define CQ_OS_SANDBOX_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+/* Lets the process lock any amount of memory; needs privileges. CQ_ERR_IO. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_allow_memlock(void);
+
+/* No core dumps, no debugger of the same user, no new privileges. CQ_ERR_IO. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_hide(void);
+
+/*
+ * Makes `scratch_dir`/… (a directory that is removed at once again, so that nothing can be made in
+ * it) the root of this process. Needs privileges; to be called before cq_sandbox_drop. CQ_ERR_IO,
+ * CQ_ERR_RANGE.
+ */
+CQ_MUST_CHECK enum cq_err cq_sandbox_chroot(const char *scratch_dir);
+
+/* The user to become. */
+struct cq_sandbox_user {
+    unsigned uid, gid;
+};
+
+/* The user `name` where it exists, else nobody. CQ_ERR_NOTFOUND. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_find_user(const char *name, struct cq_sandbox_user *out);
+
+/* Becomes that user: no supplementary groups, no capability in any set, no way back (checked).
+ * CQ_ERR_PERM. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user);
+
+/*
+ * Leaves to all threads of this process only the system calls that a running node makes (the list
+ * stands in sandbox.c); any other one ends the process. No thread can be started afterwards.
+ * CQ_ERR_IO.
+ */
+CQ_MUST_CHECK enum cq_err cq_sandbox_filter(void);
+
+#endif
