@@ -27,7 +27,7 @@ struct cq_node_run_options {
 int cq_node_run(struct cq_conf *conf, const struct cq_node_run_options *options);
 
 /* Stops the interface `name` and waits until everything is put back. 0, or 1 after one line on
- * standard error (not running, not allowed, or not finished within 15 s). */
+ * standard error (not running, not allowed, or not finished within 75 s). */
 int cq_node_down(const char *name);
 
 /*

@@ -1,0 +1,47 @@
+/*
+ * The connection between monitor and node: a socket pair that keeps message boundaries. Messages
+ * are of one fixed size; neither side waits for the other. The monitor trusts nothing in them but
+ * their size.
+ */
+#ifndef CQ_NODE_CHANNEL_H
+#define CQ_NODE_CHANNEL_H
+
+#include "base/addr.h"
+#include "base/err.h"
+
+#include <stdint.h>
+
+enum { CQ_CHANNEL_DATA_MAX = 1216 }; /* a public key */
+
+enum cq_channel_type {
+    /* node to monitor */
+    CQ_CHANNEL_READY = 1,     /* it is confined and serves; data: the own ID */
+    CQ_CHANNEL_FAILED,        /* it could not start; data: one line of text */
+    CQ_CHANNEL_STORE_KEY,     /* peer; data: its public key */
+    CQ_CHANNEL_STORE_REPLIED, /* peer */
+    CQ_CHANNEL_RESOLVE,       /* peer */
+    /* monitor to node */
+    CQ_CHANNEL_RESOLVED, /* peer, addr */
+    CQ_CHANNEL_SHUTDOWN, /* take leave of the peers and end */
+};
+
+struct cq_channel_message {
+    uint32_t type; /* enum cq_channel_type */
+    uint32_t peer; /* index in the configuration */
+    struct cq_addr addr;
+    uint32_t len; /* of data */
+    uint8_t data[CQ_CHANNEL_DATA_MAX];
+};
+
+/* Makes the pair: both ends non-blocking and close-on-exec. CQ_ERR_IO. */
+CQ_MUST_CHECK enum cq_err cq_channel_open(int out_ends[2]);
+
+/* CQ_ERR_AGAIN: the other side is behind; CQ_ERR_IO: it is gone. data may be NULL. */
+CQ_MUST_CHECK enum cq_err cq_channel_send(int fd, enum cq_channel_type type, uint32_t peer,
+                                          const struct cq_addr *addr, const void *data, size_t len);
+
+/* CQ_ERR_AGAIN: nothing is there; CQ_ERR_EXPIRED: the other side is gone; CQ_ERR_INVALID: not a
+ * message. */
+CQ_MUST_CHECK enum cq_err cq_channel_receive(int fd, struct cq_channel_message *out);
+
+#endif

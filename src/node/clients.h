@@ -1,0 +1,35 @@
+/*
+ * The clients of the control socket (conf/control.h): several at once, none waited for, bounded in
+ * number, size and time. Control thread.
+ */
+#ifndef CQ_NODE_CLIENTS_H
+#define CQ_NODE_CLIENTS_H
+
+#include "base/err.h"
+#include "base/time.h"
+
+struct cq_control;
+struct cq_clients;
+
+enum {
+    CQ_CLIENTS_MAX = 16, /* one more closes the one that has been silent for the longest time */
+};
+
+CQ_MUST_CHECK enum cq_err cq_clients_new(struct cq_clients **out, struct cq_control *control);
+/* Closes all; NULL is allowed. */
+void cq_clients_free(struct cq_clients *clients);
+
+/* The listening socket is readable: takes all who wait. */
+void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now);
+
+/* A client's descriptor can be read or written. */
+void cq_clients_ready(struct cq_clients *clients, int fd, cq_time now);
+
+/* To be called after the engine did something: answers rotations that have come to an end, closes
+ * clients whose time is over. */
+void cq_clients_update(struct cq_clients *clients, cq_time now);
+
+/* The next time at which cq_clients_update has work; CQ_TIME_NEVER: none. */
+cq_time cq_clients_next_expiry(const struct cq_clients *clients);
+
+#endif

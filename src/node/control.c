@@ -1,0 +1,404 @@
+#include "node/control.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "crypto/crypto.h"
+#include "node/channel.h"
+#include "node/clients.h"
+#include "node/report.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/*
+ * One turn of the loop:
+ *
+ *   1. wait for the worker, the monitor, clients, or the time (one timer for everything)
+ *   2. handshake datagrams and path events of the worker -> engine -> actions
+ *   3. messages of the monitor, clients
+ *   4. what the engine has to do by the clock -> actions
+ *   5. answers to clients that waited for 2 to 4; set the timer anew
+ */
+
+enum {
+    MAX_EVENTS = 32,
+    MAX_DATAGRAMS = 64, /* of one turn, so that clients and timers get theirs under load */
+    MAX_PATH_EVENTS = 1024,
+};
+
+static const cq_time soon = CQ_NS_PER_MS;
+
+/* Fill function of the engine's randomness. */
+static int fill_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    return cq_crypto_random(buf, len);
+}
+
+/* ---- carrying actions out ---- */
+
+static void send_datagram(const struct cq_control *control, const struct cq_action *action)
+{
+    const struct cq_udp *udp = &control->start.udp;
+    struct cq_route route = action->route;
+
+    if (cq_udp_send_one(udp, &route, action->data, action->len) == CQ_OK)
+        return;
+    if (route.local.family == CQ_FAMILY_NONE && route.ifindex == 0)
+        return;
+    /* The address that the peer used is not ours any more: let the kernel choose. What cannot be
+     * sent at all is lost, as on any network; the engine sends again. */
+    route.local = (struct cq_ip){0};
+    route.ifindex = 0;
+    (void)!cq_udp_send_one(udp, &route, action->data, action->len);
+}
+
+static void tell_monitor(const struct cq_control *control, enum cq_channel_type type,
+                         const struct cq_action *action)
+{
+    if (action->peer >= control->num_indices)
+        return;
+    uint32_t index = control->indices[action->peer];
+    bool has_data = type == CQ_CHANNEL_STORE_KEY;
+    enum cq_err err = cq_channel_send(control->start.channel, type, index, NULL,
+                                      has_data ? action->data : NULL, has_data ? action->len : 0);
+    if (err != CQ_OK)
+        cq_log(CQ_LOG_WARN, "monitor_busy", "interface=%s message=%d reason=\"%s\"",
+               control->conf->interface, type, cq_err_text(err));
+}
+
+/* False: the worker cannot take it now. */
+static bool command_worker(const struct cq_control *control, const struct cq_action *action)
+{
+    enum cq_err err = cq_worker_command(control->worker, action);
+
+    if (err != CQ_OK && err != CQ_ERR_AGAIN)
+        cq_log(CQ_LOG_ERROR, "command_refused", "interface=%s action=%d reason=\"%s\"",
+               control->conf->interface, action->type, cq_err_text(err));
+    return err != CQ_ERR_AGAIN;
+}
+
+static bool carry_out(struct cq_control *control, const struct cq_action *action)
+{
+    switch (action->type) {
+    case CQ_ACTION_SEND:
+        send_datagram(control, action);
+        break;
+    case CQ_ACTION_SEND_CONTROL:
+    case CQ_ACTION_SESSION_READY:
+    case CQ_ACTION_DROP_STAGED:
+        return command_worker(control, action);
+    case CQ_ACTION_STORE_KEY:
+        tell_monitor(control, CQ_CHANNEL_STORE_KEY, action);
+        break;
+    case CQ_ACTION_STORE_REPLIED:
+        tell_monitor(control, CQ_CHANNEL_STORE_REPLIED, action);
+        break;
+    case CQ_ACTION_RESOLVE:
+        tell_monitor(control, CQ_CHANNEL_RESOLVE, action);
+        break;
+    case CQ_ACTION_LOG:
+        cq_report_event(control, action);
+        break;
+    }
+    return true;
+}
+
+/* Carries out what the engine wants. False: the worker is behind; the rest waits. */
+static bool act(struct cq_control *control)
+{
+    while (control->is_blocked || cq_engine_next_action(control->engine, &control->blocked)) {
+        control->is_blocked = !carry_out(control, &control->blocked);
+        if (control->is_blocked)
+            return false;
+    }
+    return true;
+}
+
+/* ---- what comes in ---- */
+
+/* Gives the engine what the worker has. False: there may be more. */
+static bool take_from_worker(struct cq_control *control, cq_time now)
+{
+    const struct cq_worker_datagram *d;
+    struct cq_path_event event;
+
+    for (int i = 0; i < MAX_PATH_EVENTS; i++) {
+        if (!act(control) || !cq_path_next_event(control->path, &event))
+            break;
+        cq_engine_path_event(control->engine, &event, now);
+        control->worked = true;
+    }
+    for (int i = 0; i < MAX_DATAGRAMS; i++) {
+        if (!act(control))
+            return false;
+        d = cq_worker_next_datagram(control->worker);
+        if (d == NULL)
+            return true;
+        cq_engine_receive(control->engine, &d->route, d->data, d->len, now);
+        cq_worker_pop_datagram(control->worker);
+        control->worked = true;
+    }
+    return false;
+}
+
+static void take_from_monitor(struct cq_control *control, cq_time now)
+{
+    struct cq_channel_message message;
+    enum cq_err err;
+
+    while ((err = cq_channel_receive(control->start.channel, &message)) == CQ_OK) {
+        if (message.type == CQ_CHANNEL_SHUTDOWN)
+            control->ending = true;
+        else if (message.type == CQ_CHANNEL_RESOLVED && message.peer < control->conf->num_peers)
+            cq_engine_set_endpoint(control->engine, control->numbers[message.peer], &message.addr,
+                                   now);
+        if (!act(control))
+            return;
+    }
+    if (err != CQ_ERR_AGAIN)
+        control->ending = true; /* the monitor is gone: its keeper cleans up, we only have to end */
+}
+
+static void handle_expiry(struct cq_control *control, cq_time now)
+{
+    if (!act(control) || cq_engine_next_expiry(control->engine) > now)
+        return;
+    cq_engine_handle_expiry(control->engine, now);
+    control->worked = true;
+    (void)!act(control);
+}
+
+/* ---- the loop ---- */
+
+static enum cq_err watch(const struct cq_control *control, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+
+    if (epoll_ctl(control->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+        return CQ_OK;
+    if (errno == EEXIST && epoll_ctl(control->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
+        return CQ_OK;
+    return CQ_ERR_IO;
+}
+
+enum cq_err cq_control_watch(struct cq_control *control, int fd, enum cq_watch what)
+{
+    static const uint32_t events[] = {
+        [CQ_WATCH_END] = 0, [CQ_WATCH_READ] = EPOLLIN, [CQ_WATCH_WRITE] = EPOLLOUT};
+
+    return watch(control, fd, events[what]);
+}
+
+static void set_timer(struct cq_control *control, bool hurry, cq_time now)
+{
+    cq_time next = cq_engine_next_expiry(control->engine);
+
+    next = cq_time_min(next, cq_clients_next_expiry(control->clients));
+    if (cq_path_reclaim(control->path) || control->is_blocked)
+        next = cq_time_min(next, now + soon);
+    if (hurry)
+        next = now;
+    cq_clock_timer_set(control->timer_fd, next);
+}
+
+static void turn(struct cq_control *control)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int num = epoll_wait(control->epoll_fd, events, MAX_EVENTS, -1);
+    cq_time now = cq_clock_now();
+    bool monitor = false, client = false;
+
+    /* The timer and the worker need no look at who called: what they call for is done in every
+     * turn. */
+    cq_worker_acknowledge(control->worker);
+    bool drained = take_from_worker(control, now);
+    for (int i = 0; i < num; i++) {
+        int fd = events[i].data.fd;
+        if (fd == control->start.channel)
+            monitor = true;
+        else if (fd == control->start.listener)
+            cq_clients_accept(control->clients, fd, now);
+        else if (fd != control->timer_fd && fd != cq_worker_notify_fd(control->worker))
+            cq_clients_ready(control->clients, fd, now), client = true;
+    }
+    if (monitor)
+        take_from_monitor(control, now);
+    if (client)
+        (void)!act(control);
+    handle_expiry(control, now);
+    cq_clients_update(control->clients, now);
+    if (control->worked) {
+        cq_wipe_stack();
+        control->worked = false;
+    }
+    set_timer(control, !drained && !control->is_blocked, now);
+}
+
+/* Peers learn that we are gone; what the worker was given it still sends (cq_worker_stop). */
+static void take_leave(struct cq_control *control)
+{
+    cq_time now = cq_clock_now();
+    cq_time deadline = now + 200 * CQ_NS_PER_MS;
+
+    cq_engine_shutdown(control->engine, now);
+    while (!act(control) && cq_clock_now() < deadline)
+        usleep(1000);
+}
+
+void cq_control_run(struct cq_control *control)
+{
+    set_timer(control, true, cq_clock_now());
+    while (!control->ending)
+        turn(control);
+    take_leave(control);
+}
+
+/* ---- beginning and end ---- */
+
+static enum cq_err add_peers(struct cq_control *control, const bool *replied, cq_time now)
+{
+    const struct cq_conf *conf = control->conf;
+
+    for (size_t i = 0; i < conf->num_peers; i++) {
+        const struct cq_conf_peer *p = &conf->peers[i];
+        struct cq_peer_config config = {
+            .key = p->public_key,
+            .replied_before = replied[i],
+            .persistent_keepalive = p->persistent_keepalive,
+            .allowed_ips = p->allowed_ips,
+            .num_allowed_ips = p->num_allowed_ips,
+        };
+        memcpy(config.id, p->id, sizeof(config.id));
+        if (p->psk != NULL)
+            memcpy(config.psk, p->psk, sizeof(config.psk));
+        if (p->endpoint.is_numeric)
+            config.endpoint = p->endpoint.addr;
+        enum cq_err err = cq_engine_add_peer(control->engine, &config, now, &control->numbers[i]);
+        cq_wipe(config.psk, sizeof(config.psk));
+        if (err != CQ_OK)
+            return err;
+    }
+    return CQ_OK;
+}
+
+/* Who is who, both ways round. */
+static enum cq_err index_peers(struct cq_control *control)
+{
+    control->num_indices = cq_engine_peer_limit(control->engine);
+    control->indices = calloc(control->num_indices + 1, sizeof(*control->indices));
+    if (control->indices == NULL)
+        return CQ_ERR_NOMEM;
+    for (uint32_t i = 0; i < control->num_indices; i++)
+        control->indices[i] = UINT32_MAX;
+    for (uint32_t i = 0; i < control->conf->num_peers; i++)
+        if (control->numbers[i] < control->num_indices)
+            control->indices[control->numbers[i]] = i;
+    return CQ_OK;
+}
+
+static enum cq_err make_engine(struct cq_control *control, const bool *replied)
+{
+    const struct cq_conf *conf = control->conf;
+    uint8_t preferred = conf->preferred_suite;
+
+    if (preferred == 0)
+        preferred = cq_crypto_has_aes() ? CQ_SUITE_AES_256_GCM : CQ_SUITE_CHACHA20_POLY1305;
+    struct cq_engine_config config = {
+        .allocator = &cq_secret_allocator,
+        .random = {.fill = fill_random},
+        .path = control->path,
+        .identity = control->identity,
+        .rotate_secs = conf->rotate_secs,
+        .suites = conf->suites,
+        .preferred_suite = preferred,
+        .answer_keys = conf->has_listen_port,
+        .push_keys = true,
+    };
+    control->numbers = calloc(conf->num_peers + 1, sizeof(*control->numbers));
+    if (control->numbers == NULL)
+        return CQ_ERR_NOMEM;
+    enum cq_err err = cq_engine_new(&control->engine, &config, control->started);
+    if (err == CQ_OK)
+        err = add_peers(control, replied, control->started);
+    if (err == CQ_OK)
+        err = index_peers(control);
+    return err;
+}
+
+static enum cq_err make_path(struct cq_control *control)
+{
+    struct cq_path_config path = {
+        .allocator = &cq_secret_allocator, .num_workers = 1, .mtu = control->start.mtu};
+    enum cq_err err = cq_path_new(&control->path, &path);
+    if (err != CQ_OK)
+        return err;
+    struct cq_worker_config worker = {
+        .path = control->path, .tun = control->start.tun, .udp = control->start.udp};
+    return cq_worker_start(&control->worker, &worker);
+}
+
+static enum cq_err make_loop(struct cq_control *control)
+{
+    control->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (control->epoll_fd < 0)
+        return CQ_ERR_IO;
+    enum cq_err err = cq_clock_timer(&control->timer_fd);
+    if (err == CQ_OK)
+        err = watch(control, control->timer_fd, EPOLLIN);
+    if (err == CQ_OK)
+        err = watch(control, cq_worker_notify_fd(control->worker), EPOLLIN);
+    if (err == CQ_OK)
+        err = watch(control, control->start.channel, EPOLLIN);
+    if (err == CQ_OK && control->start.listener >= 0)
+        err = watch(control, control->start.listener, EPOLLIN);
+    if (err == CQ_OK)
+        err = cq_clients_new(&control->clients, control);
+    return err;
+}
+
+enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *conf,
+                            const bool *replied, const struct cq_identity *identity,
+                            const struct cq_handover_start *start, const char **reason)
+{
+    memset(control, 0, sizeof(*control));
+    control->conf = conf;
+    control->identity = identity;
+    control->start = *start;
+    control->epoll_fd = control->timer_fd = -1;
+    control->started = cq_clock_now();
+    *reason = "cannot start the packet worker";
+    enum cq_err err = make_path(control);
+    if (err == CQ_OK) {
+        *reason = "cannot set up the peers";
+        err = make_engine(control, replied);
+    }
+    if (err == CQ_OK) {
+        *reason = "cannot watch descriptors";
+        err = make_loop(control);
+    }
+    return err;
+}
+
+void cq_control_wipe(struct cq_control *control)
+{
+    if (control->conf == NULL)
+        return;
+    cq_worker_stop(control->worker); /* first: it looks into the path */
+    cq_clients_free(control->clients);
+    cq_engine_free(control->engine);
+    cq_path_free(control->path);
+    free(control->numbers);
+    free(control->indices);
+    if (control->timer_fd >= 0)
+        close(control->timer_fd);
+    if (control->epoll_fd >= 0)
+        close(control->epoll_fd);
+    cq_wipe_stack();
+    memset(control, 0, sizeof(*control));
+}

@@ -1,0 +1,65 @@
+/*
+ * The control thread of a node: owns the engine and the control side of the path, one packet
+ * worker, the clients of the control socket and the connection to the monitor. It waits for all of
+ * them at once and for none in particular; a handshake or a client never delays a packet.
+ * Everything here belongs to this one thread.
+ */
+#ifndef CQ_NODE_CONTROL_H
+#define CQ_NODE_CONTROL_H
+
+#include "base/time.h"
+#include "conf/config.h"
+#include "engine/engine.h"
+#include "node/handover.h"
+#include "node/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cq_clients;
+
+struct cq_control {
+    /* The caller's, for the life of the control thread. */
+    const struct cq_conf *conf;
+    const struct cq_identity *identity;
+    struct cq_handover_start start;
+    /* Owned. */
+    struct cq_path *path;
+    struct cq_worker *worker;
+    struct cq_engine *engine;
+    struct cq_clients *clients;
+    uint32_t *numbers; /* of the engine, by index in conf->peers */
+    uint32_t *indices; /* the reverse, by number; num_indices of them */
+    uint32_t num_indices;
+    int epoll_fd, timer_fd; /* -1: none */
+    cq_time started;
+    /* An action that the worker could not take yet; until it can, nothing new is given to the
+     * engine. */
+    struct cq_action blocked;
+    bool is_blocked;
+    bool worked; /* secrets may be left on the stack */
+    bool ending;
+};
+
+/*
+ * Makes path, worker, engine with all peers, and what is waited for. replied[i]: the cache says
+ * that peer i has replied before. On error *reason (static storage) says what could not be made,
+ * and cq_control_wipe takes back the rest. CQ_ERR_*: what the part gave.
+ */
+CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *conf,
+                                          const bool *replied, const struct cq_identity *identity,
+                                          const struct cq_handover_start *start,
+                                          const char **reason);
+
+/* Serves until the monitor asks for the end or is gone; the peers have been told then. */
+void cq_control_run(struct cq_control *control);
+
+/* Stops the worker, erases all keys, frees. A zeroed control is allowed. */
+void cq_control_wipe(struct cq_control *control);
+
+/* Waits for a client's descriptor as well, or for another event on it; cq_clients_ready is called
+ * with it. CQ_ERR_IO. */
+enum cq_watch { CQ_WATCH_END /* of the connection only */, CQ_WATCH_READ, CQ_WATCH_WRITE };
+CQ_MUST_CHECK enum cq_err cq_control_watch(struct cq_control *control, int fd, enum cq_watch watch);
+
+#endif

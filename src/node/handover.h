@@ -1,0 +1,67 @@
+/*
+ * What the monitor gives to the node it starts: configuration with keys, cached public keys,
+ * descriptors. It lies in locked anonymous memory that both map; whichever side is done with it
+ * wipes it for both.
+ *
+ * The receiver is the same program of the same build (node/node.h), so the plain data in front has
+ * no format of its own.
+ */
+#ifndef CQ_NODE_HANDOVER_H
+#define CQ_NODE_HANDOVER_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/config.h"
+#include "os/sandbox.h"
+#include "os/tun.h"
+#include "os/udp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Known only shortly before the node starts. */
+struct cq_handover_start {
+    int channel;  /* node/channel.h; set by the node itself */
+    int listener; /* control socket */
+    struct cq_tun tun;
+    struct cq_udp udp;
+    uint16_t mtu;
+    uint32_t fwmark; /* of our datagrams; 0: none */
+    struct cq_sandbox_user user;
+    enum cq_level log_level;
+    bool log_to_journal;
+};
+
+struct cq_handover {
+    int fd; /* -1: none */
+    void *memory;
+    size_t len;
+};
+
+/* Writes configuration and keys into new memory. cached[i] and replied[i] belong to peer i;
+ * cached[i] is only looked at for a peer whose configuration has no public key, and may be NULL.
+ * CQ_ERR_NOMEM, CQ_ERR_IO (errno). */
+CQ_MUST_CHECK enum cq_err cq_handover_make(struct cq_handover *out, const struct cq_conf *conf,
+                                           const struct cq_public_key *const *cached,
+                                           const bool *replied);
+
+/* Adds the rest. */
+void cq_handover_set_start(struct cq_handover *handover, const struct cq_handover_start *start);
+
+/* Wipes the memory (for everybody who maps it) and lets go of it. A zeroed handover with fd -1 is
+ * allowed. */
+void cq_handover_wipe(struct cq_handover *handover);
+
+/* Lets go of it without wiping: another process still needs it, and wipes it. */
+void cq_handover_forget(struct cq_handover *handover);
+
+/*
+ * In the node: maps what descriptor fd holds and copies it out, secrets into secret memory; the
+ * caller wipes the handover afterwards in any case. *replied is malloc'ed, conf the caller's
+ * (cq_conf_free); both are empty on error. CQ_ERR_INVALID, CQ_ERR_NOMEM, CQ_ERR_IO.
+ */
+CQ_MUST_CHECK enum cq_err cq_handover_take(struct cq_handover *out, int fd,
+                                           struct cq_handover_start *start, struct cq_conf *conf,
+                                           bool **replied);
+
+#endif

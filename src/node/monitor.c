@@ -1,0 +1,476 @@
+#include "node/monitor.h"
+
+#include "base/base64.h"
+#include "base/log.h"
+#include "node/cache.h"
+#include "node/channel.h"
+#include "node/child.h"
+#include "node/keeper.h"
+#include "node/launch.h"
+#include "node/lock.h"
+#include "node/names.h"
+#include "node/network.h"
+#include "node/undo.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/notify.h"
+#include "os/process.h"
+#include "os/unix.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct monitor {
+    const struct cq_monitor_options *options;
+    const struct cq_conf *conf;
+    const char *name; /* of the interface */
+    struct cq_failure *failure;
+    struct cq_lock lock;
+    struct cq_undo undo;
+    struct cq_keeper keeper;
+    struct cq_netlink *nl;
+    struct cq_tun tun;
+    struct cq_udp udp;
+    struct cq_network network;
+    struct cq_sandbox_user user;
+    struct cq_names names;
+    int signal_fd, listener;
+    struct cq_launched node;
+    uint16_t mtu;
+    bool has_names;
+    bool has_device_line; /* the journal says where the interface ends */
+    bool stopping;        /* a signal asked for the end */
+};
+
+static const cq_time patience_with_keeper = 10 * CQ_NS_PER_S;
+static const cq_time patience_at_start = 20 * CQ_NS_PER_S;
+static const cq_time patience_at_end = 3 * CQ_NS_PER_S;
+
+/* ---- setting up, in this order ---- */
+
+static bool take_name(struct monitor *m)
+{
+    pid_t holder;
+    const char *dir = cq_file_runtime_dir();
+    enum cq_err err = cq_file_make_dir(dir, 0755);
+
+    if (err == CQ_ERR_PERM)
+        return cq_fail(m->failure, "%s: others than root could write there", dir);
+    if (err != CQ_OK)
+        return cq_fail(m->failure, "%s: %s", dir, strerror(errno));
+    err = cq_lock_take(&m->lock, m->name, patience_with_keeper, &holder);
+    if (err == CQ_ERR_EXISTS && holder > 0)
+        return cq_fail(m->failure, "%s is running already (process %ld)", m->name, (long)holder);
+    if (err == CQ_ERR_EXISTS)
+        return cq_fail(m->failure, "%s is being put back by an earlier run; try again later",
+                       m->name);
+    if (err != CQ_OK)
+        return cq_fail(m->failure, "%s/%s.pid: %s", dir, m->name, strerror(errno));
+    return true;
+}
+
+/* What a killed run left, and a new journal with its keeper. */
+static bool start_journal(struct monitor *m)
+{
+    if (cq_undo_exists(m->name)) {
+        unsigned failures = cq_undo_run(m->name, NULL, NULL);
+        cq_log(CQ_LOG_WARN, "put_back", "interface=%s failures=%u after=kill", m->name, failures);
+    }
+    if (cq_undo_open(&m->undo, m->name) != CQ_OK)
+        return cq_fail(m->failure, "cannot make the undo journal: %s", strerror(errno));
+    if (cq_keeper_start(&m->keeper, m->name, &m->lock, m->options->sink) != CQ_OK)
+        return cq_fail(m->failure, "cannot start the keeper: %s", strerror(errno));
+    return true;
+}
+
+static bool open_device(struct monitor *m)
+{
+    struct cq_tun_options options = {.name = m->name};
+
+    if (if_nametoindex(m->name) != 0)
+        return cq_fail(m->failure, "there is an interface %s already", m->name);
+    enum cq_err err = cq_tun_open(&m->tun, &options);
+    if (err == CQ_OK)
+        return true;
+    m->tun.fd = -1;
+    if (err == CQ_ERR_EXISTS)
+        return cq_fail(m->failure, "there is an interface %s already", m->name);
+    return cq_fail(m->failure, "cannot open /dev/net/tun: %s%s", strerror(errno),
+                   errno == ENOENT || errno == ENODEV  ? " (is the tun module loaded?)"
+                   : errno == EPERM || errno == EACCES ? " (root is needed)"
+                                                       : "");
+}
+
+static bool run_hooks(struct monitor *m, const char *kind, const struct cq_conf_strings *hooks)
+{
+    for (size_t i = 0; i < hooks->num; i++)
+        if (!cq_undo_run_hook(m->name, kind, hooks->items[i], m->signal_fd))
+            return cq_fail(m->failure, "%s failed: %s", kind, hooks->items[i]);
+    return true;
+}
+
+/* They run backwards from the journal, so they are written backwards. */
+static bool record_hooks(struct monitor *m, const char *kind, const struct cq_conf_strings *hooks)
+{
+    for (size_t i = hooks->num; i-- > 0;)
+        if (cq_undo_hook(&m->undo, kind, hooks->items[i]) != CQ_OK)
+            return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
+    return true;
+}
+
+static bool open_sockets(struct monitor *m)
+{
+    uint16_t port = m->conf->has_listen_port ? m->conf->listen_port : 0;
+    struct cq_udp_options options = {.port = port, .fwmark = m->network.mark};
+    enum cq_err err = cq_udp_open(&m->udp, &options);
+
+    if (err == CQ_OK)
+        return true;
+    m->udp.fd4 = m->udp.fd6 = -1;
+    if (err == CQ_ERR_EXISTS)
+        return cq_fail(m->failure, "UDP port %u is in use", port);
+    return cq_fail(m->failure, "cannot open UDP port %u: %s", port, strerror(errno));
+}
+
+static bool set_up_network(struct monitor *m)
+{
+    int lock = cq_network_lock();
+    unsigned ifindex = if_nametoindex(m->name);
+    bool good = true;
+
+    m->mtu = m->conf->mtu != 0 ? m->conf->mtu : CQ_CONF_MTU_DEFAULT;
+    if (cq_netlink_open(&m->nl) != CQ_OK)
+        good = cq_fail(m->failure, "cannot open netlink: %s", strerror(errno));
+    good = good && cq_network_plan(&m->network, m->conf, m->nl, ifindex, m->failure) &&
+           open_sockets(m) &&
+           cq_network_set_up(&m->network, m->mtu, m->udp.port, &m->undo, m->failure);
+    if (lock >= 0)
+        close(lock);
+    return good;
+}
+
+static bool open_control_socket(struct monitor *m)
+{
+    char path[CQ_FILE_PATH_MAX];
+    enum cq_err err = cq_file_runtime_path(path, m->name, ".sock");
+
+    if (err == CQ_OK && cq_undo_file(&m->undo, path) != CQ_OK)
+        return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
+    /* We hold the interface's lock, so a socket that is there belongs to nobody. */
+    if (err == CQ_OK && cq_file_remove(path) != CQ_OK)
+        return cq_fail(m->failure, "%s: %s", path, strerror(errno));
+    if (err == CQ_OK)
+        err = cq_unix_listen(path, "cryprq", &m->listener);
+    if (err == CQ_OK)
+        return true;
+    m->listener = -1;
+    return cq_fail(m->failure, "cannot make the control socket in %s: %s", cq_file_runtime_dir(),
+                   err == CQ_ERR_RANGE ? "the path is too long" : strerror(errno));
+}
+
+/* The first message of the node: it serves, or says why it cannot. */
+static bool await_node(struct monitor *m, char id[CQ_KEY32_TEXT_LEN + 1])
+{
+    cq_time deadline = cq_clock_now() + patience_at_start;
+    struct cq_channel_message message;
+
+    for (;;) {
+        struct pollfd p[2] = {{.fd = m->node.channel, .events = POLLIN},
+                              {.fd = m->signal_fd, .events = POLLIN}};
+        cq_time left = deadline - cq_clock_now();
+        if (left <= 0)
+            return cq_fail(m->failure, "the node did not become ready in time");
+        if (poll(p, 2, (int)(left / CQ_NS_PER_MS) + 1) < 0)
+            continue;
+        enum cq_err err = cq_channel_receive(m->node.channel, &message);
+        if (err == CQ_OK && message.type == CQ_CHANNEL_READY && message.len == CQ_PEER_ID_LEN) {
+            cq_base64_encode(message.data, CQ_PEER_ID_LEN, id);
+            return true;
+        }
+        if (err == CQ_OK && message.type == CQ_CHANNEL_FAILED)
+            return cq_fail(m->failure, "%.*s", (int)message.len, (const char *)message.data);
+        if (err != CQ_ERR_AGAIN)
+            return cq_fail(m->failure, "the node ended while it started");
+        if (p[1].revents != 0)
+            return cq_fail(m->failure, "stopped while starting");
+    }
+}
+
+static bool log_is_journal(const struct monitor *m)
+{
+    return m->options->sink == CQ_NOTIFY_SYSTEM_LOG ||
+           (m->options->sink == CQ_NOTIFY_STAY && cq_notify_stderr_is_journal());
+}
+
+static bool start_node(struct monitor *m)
+{
+    struct cq_handover_start start = {.listener = m->listener,
+                                      .tun = m->tun,
+                                      .udp = m->udp,
+                                      .mtu = m->mtu,
+                                      .fwmark = m->network.mark,
+                                      .user = m->user,
+                                      .log_level = cq_log_level(),
+                                      .log_to_journal = log_is_journal(m)};
+    char id[CQ_KEY32_TEXT_LEN + 1];
+
+    cq_handover_set_start(m->options->handover, &start);
+    bool started =
+        cq_launch(&m->node, m->name, m->options->handover, &start, m->options->sink, m->failure);
+    if (started) {
+        cq_keeper_set_node(&m->keeper, m->node.pid);
+        /* The node has its own now. */
+        close(m->listener);
+        m->listener = -1;
+        cq_udp_close(&m->udp);
+    }
+    started = started && await_node(m, id);
+    cq_handover_wipe(m->options->handover);
+    if (started)
+        cq_log(CQ_LOG_INFO, "node_started",
+               "interface=%s id=%s listen_port=%u mtu=%u fwmark=%u process=%ld", m->name, id,
+               start.udp.port, m->mtu, start.fwmark, (long)m->node.pid);
+    return started;
+}
+
+static bool set_up(struct monitor *m)
+{
+    if (!take_name(m) || !start_journal(m))
+        return false;
+    if (cq_sandbox_find_user("cryprq", &m->user) != CQ_OK)
+        return cq_fail(m->failure, "there is neither a user cryprq nor nobody");
+    if (cq_names_init(&m->names, m->conf, &m->user) != CQ_OK)
+        return cq_fail(m->failure, "out of memory");
+    m->has_names = true;
+    if (!open_control_socket(m) || !open_device(m) ||
+        !record_hooks(m, "PostDown", &m->conf->post_down) ||
+        !run_hooks(m, "PreUp", &m->conf->pre_up) || !set_up_network(m) || !start_node(m))
+        return false;
+    if (cq_undo_device(&m->undo) != CQ_OK)
+        return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
+    m->has_device_line = true;
+    return record_hooks(m, "PreDown", &m->conf->pre_down) &&
+           run_hooks(m, "PostUp", &m->conf->post_up);
+}
+
+/* ---- running ---- */
+
+static void store(struct monitor *m, const struct cq_channel_message *message)
+{
+    uint32_t i = message->peer;
+    struct cq_cache_entry entry = {0};
+    const uint8_t *id = m->conf->peers[i].id;
+
+    enum cq_err err = cq_cache_prepare();
+    if (err == CQ_OK) {
+        err = cq_cache_load(id, &entry);
+        if (err == CQ_ERR_NOTFOUND || err == CQ_ERR_INVALID)
+            err = CQ_OK;
+    }
+    if (message->type == CQ_CHANNEL_STORE_KEY && message->len == CQ_PUBLIC_KEY_LEN) {
+        memcpy(&entry.key, message->data, CQ_PUBLIC_KEY_LEN);
+        entry.has_key = true;
+    } else if (message->type == CQ_CHANNEL_STORE_REPLIED) {
+        entry.replied = m->options->replied[i] = true;
+    }
+    if (err == CQ_OK)
+        err = cq_cache_store(id, &entry);
+    if (err != CQ_OK)
+        cq_log(CQ_LOG_WARN, "cache_failed", "interface=%s directory=%s reason=\"%s\"", m->name,
+               cq_file_state_dir(),
+               err == CQ_ERR_PERM ? "not ours, or others may write there" : strerror(errno));
+}
+
+/* False: the node is gone. */
+static bool serve_node(struct monitor *m)
+{
+    struct cq_channel_message message;
+    enum cq_err err;
+
+    while ((err = cq_channel_receive(m->node.channel, &message)) == CQ_OK) {
+        if (message.peer >= m->conf->num_peers)
+            continue;
+        if (message.type == CQ_CHANNEL_STORE_KEY || message.type == CQ_CHANNEL_STORE_REPLIED)
+            store(m, &message);
+        else if (message.type == CQ_CHANNEL_RESOLVE)
+            cq_names_want(&m->names, message.peer);
+    }
+    return err == CQ_ERR_AGAIN;
+}
+
+static void serve_name(struct monitor *m, int slot)
+{
+    struct cq_addr addr;
+    size_t peer;
+
+    if (!cq_names_finish(&m->names, slot, cq_clock_now(), &peer, &addr))
+        return;
+    if (cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)peer, &addr, NULL, 0) !=
+        CQ_OK)
+        cq_names_want(&m->names, peer);
+}
+
+static void serve_signal(struct monitor *m)
+{
+    struct signalfd_siginfo info;
+
+    while (read(m->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo != SIGCHLD) {
+            m->stopping = true;
+            continue;
+        }
+        if (m->keeper.pid == 0 || waitpid(m->keeper.pid, NULL, WNOHANG) != m->keeper.pid)
+            continue;
+        close(m->keeper.pipe_fd);
+        m->keeper.pid = 0;
+        bool again = cq_keeper_start(&m->keeper, m->name, &m->lock, m->options->sink) == CQ_OK;
+        if (again)
+            cq_keeper_set_node(&m->keeper, m->node.pid);
+        cq_log(CQ_LOG_WARN, "keeper_died", "interface=%s started_again=%d", m->name, again);
+    }
+}
+
+static int milliseconds_until(cq_time when)
+{
+    if (when == CQ_TIME_NEVER)
+        return -1;
+    cq_time left = when - cq_clock_now();
+    return left <= 0 ? 0 : (int)(cq_time_min(left, 60 * CQ_NS_PER_S) / CQ_NS_PER_MS) + 1;
+}
+
+/* Until a signal, or the end of the node. */
+static bool run(struct monitor *m)
+{
+    enum { SIGNALS, NODE, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
+    struct pollfd p[NUM];
+
+    for (size_t i = 0; i < m->conf->num_peers; i++)
+        cq_names_want(&m->names, i);
+    for (;;) {
+        cq_names_start(&m->names, cq_clock_now());
+        p[SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+        p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
+        for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+            p[FIRST_NAME + i] =
+                (struct pollfd){.fd = m->names.running[i].resolve.fd, .events = POLLIN};
+        if (poll(p, NUM, milliseconds_until(cq_names_next_expiry(&m->names))) < 0)
+            continue;
+        if (p[SIGNALS].revents != 0)
+            serve_signal(m);
+        if (m->stopping)
+            return true;
+        if (p[NODE].revents != 0 && !serve_node(m))
+            return cq_fail(m->failure, "the node of %s ended unexpectedly", m->name);
+        for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+            if (p[FIRST_NAME + i].revents != 0)
+                serve_name(m, i);
+    }
+}
+
+/* ---- putting everything back ---- */
+
+/* The node takes leave of its peers and ends, and the interface with it. */
+static void end_device(void *ctx)
+{
+    struct monitor *m = ctx;
+    int status = 0;
+
+    if (m->node.pid != 0) {
+        status = cq_launch_end(&m->node, patience_at_end);
+        if (WIFSIGNALED(status))
+            cq_log(CQ_LOG_ERROR, "node_died", "interface=%s signal=%d", m->name, WTERMSIG(status));
+        else if (WEXITSTATUS(status) != 0)
+            cq_log(CQ_LOG_ERROR, "node_ended", "interface=%s status=%d", m->name,
+                   WEXITSTATUS(status));
+    }
+    if (m->tun.fd >= 0)
+        cq_tun_close(&m->tun);
+    m->tun.fd = -1;
+}
+
+static void put_back(struct monitor *m)
+{
+    if (m->has_names)
+        cq_names_wipe(&m->names);
+    if (!m->has_device_line)
+        end_device(m);
+    if (m->undo.fd >= 0) {
+        cq_undo_close(&m->undo);
+        (void)cq_undo_run(m->name, end_device, m);
+    }
+    end_device(m);
+    if (m->listener >= 0)
+        close(m->listener);
+    if (m->udp.fd4 >= 0 || m->udp.fd6 >= 0)
+        cq_udp_close(&m->udp);
+    cq_handover_wipe(m->options->handover);
+    cq_netlink_close(m->nl);
+    cq_keeper_dismiss(&m->keeper);
+    cq_lock_release(&m->lock, m->name);
+    if (m->signal_fd >= 0)
+        close(m->signal_fd);
+}
+
+static bool take_signals(struct monitor *m)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    /* Hooks are interrupted by what is readable here, so children's ends must not be before run().
+     */
+    m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return m->signal_fd >= 0 || cq_fail(m->failure, "signalfd: %s", strerror(errno));
+}
+
+static void take_child_signals(const struct monitor *m)
+{
+    sigset_t set;
+
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)!signalfd(m->signal_fd, &set, 0);
+}
+
+bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure *failure)
+{
+    struct monitor m = {.options = options,
+                        .conf = options->conf,
+                        .name = options->conf->interface,
+                        .failure = failure,
+                        .lock.fd = -1,
+                        .undo.fd = -1,
+                        .keeper.pipe_fd = -1,
+                        .tun.fd = -1,
+                        .udp = {.fd4 = -1, .fd6 = -1},
+                        .signal_fd = -1,
+                        .listener = -1};
+
+    cq_process_set_name("cryprq-monitor");
+    cq_log_set_journal(cq_notify_stderr_is_journal());
+    bool good = take_signals(&m) && set_up(&m);
+    if (good) {
+        take_child_signals(&m);
+        cq_log(CQ_LOG_INFO, "ready", "interface=%s", m.name);
+        cq_notify("READY=1");
+        if (options->ready != NULL)
+            options->ready(options->ctx);
+        good = run(&m);
+        cq_notify("STOPPING=1");
+        cq_log(CQ_LOG_INFO, "stopping", "interface=%s", m.name);
+    }
+    put_back(&m);
+    return good;
+}

@@ -1,0 +1,143 @@
+#include "node/names.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cq_name {
+    bool wanted, asked; /* waits to be asked for; is being asked for */
+    unsigned failures;  /* in a row */
+    cq_time not_before;
+};
+
+static const cq_time first_distance = 2 * CQ_NS_PER_S;
+static const cq_time last_distance = 120 * CQ_NS_PER_S;
+static const cq_time distance_after_success = 5 * CQ_NS_PER_S;
+
+static bool has_name(const struct cq_conf_peer *peer)
+{
+    return peer->endpoint.host != NULL && !peer->endpoint.is_numeric;
+}
+
+enum cq_err cq_names_init(struct cq_names *names, const struct cq_conf *conf,
+                          const struct cq_sandbox_user *user)
+{
+    bool any = false;
+
+    *names = (struct cq_names){.conf = conf, .user = *user};
+    for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+        names->running[i].resolve.fd = -1;
+    for (size_t i = 0; i < conf->num_peers; i++)
+        any = any || has_name(&conf->peers[i]);
+    if (!any)
+        return CQ_OK;
+    names->names = calloc(conf->num_peers, sizeof(*names->names));
+    return names->names != NULL ? CQ_OK : CQ_ERR_NOMEM;
+}
+
+void cq_names_wipe(struct cq_names *names)
+{
+    for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+        cq_resolve_cancel(&names->running[i].resolve);
+    free(names->names);
+    names->names = NULL;
+}
+
+void cq_names_want(struct cq_names *names, size_t index)
+{
+    if (names->names == NULL || index >= names->conf->num_peers ||
+        !has_name(&names->conf->peers[index]))
+        return;
+    struct cq_name *name = &names->names[index];
+    if (name->wanted || name->asked)
+        return;
+    name->wanted = true;
+    names->num_wanted++;
+}
+
+/* Asks again later: 2 s, 4 s, ... 120 s. */
+static void put_off(struct cq_names *names, size_t index, const char *reason, cq_time now)
+{
+    struct cq_name *name = &names->names[index];
+    const struct cq_conf_peer *peer = &names->conf->peers[index];
+    cq_time distance = first_distance << (name->failures < 6 ? name->failures : 6);
+    char label[CQ_CONF_LABEL_MAX], quoted_label[4 * CQ_CONF_LABEL_MAX], quoted_reason[128];
+
+    distance = cq_time_min(distance, last_distance);
+    name->failures++;
+    name->not_before = now + distance;
+    cq_names_want(names, index);
+    cq_log_quote(cq_conf_peer_label(peer, label), quoted_label, sizeof(quoted_label));
+    cq_log_quote(reason, quoted_reason, sizeof(quoted_reason));
+    cq_log(CQ_LOG_WARN, "resolve_failed", "interface=%s peer=%s host=%s reason=%s again_in_s=%lld",
+           names->conf->interface, quoted_label, peer->endpoint.host, quoted_reason,
+           (long long)(distance / CQ_NS_PER_S));
+}
+
+static void start_one(struct cq_names *names, int slot, size_t index, cq_time now)
+{
+    struct cq_name *name = &names->names[index];
+    const struct cq_conf_endpoint *endpoint = &names->conf->peers[index].endpoint;
+
+    name->wanted = false;
+    names->num_wanted--;
+    if (cq_resolve_start(&names->running[slot].resolve, endpoint->host, endpoint->port,
+                         &names->user) != CQ_OK) {
+        names->running[slot].resolve.fd = -1;
+        put_off(names, index, strerror(errno), now);
+        return;
+    }
+    name->asked = true;
+    names->running[slot].peer = index;
+}
+
+void cq_names_start(struct cq_names *names, cq_time now)
+{
+    size_t index = 0;
+
+    for (int slot = 0; slot < CQ_NAMES_AT_ONCE && names->num_wanted > 0; slot++) {
+        if (names->running[slot].resolve.fd >= 0)
+            continue;
+        while (index < names->conf->num_peers &&
+               !(names->names[index].wanted && names->names[index].not_before <= now))
+            index++;
+        if (index == names->conf->num_peers)
+            return;
+        start_one(names, slot, index, now);
+    }
+}
+
+bool cq_names_finish(struct cq_names *names, int slot, cq_time now, size_t *out_peer,
+                     struct cq_addr *out)
+{
+    size_t index = names->running[slot].peer;
+    struct cq_name *name = &names->names[index];
+    const char *reason;
+
+    name->asked = false;
+    if (cq_resolve_finish(&names->running[slot].resolve, out, &reason) != CQ_OK) {
+        put_off(names, index, reason, now);
+        return false;
+    }
+    name->failures = 0;
+    name->not_before = now + distance_after_success;
+    *out_peer = index;
+    return true;
+}
+
+cq_time cq_names_next_expiry(const struct cq_names *names)
+{
+    cq_time next = CQ_TIME_NEVER;
+    bool free_slot = false;
+
+    for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+        free_slot = free_slot || names->running[i].resolve.fd < 0;
+    if (!free_slot || names->num_wanted == 0)
+        return CQ_TIME_NEVER;
+    for (size_t i = 0; i < names->conf->num_peers; i++)
+        if (names->names[i].wanted)
+            next = cq_time_min(next, names->names[i].not_before);
+    return next;
+}

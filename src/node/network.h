@@ -1,0 +1,49 @@
+/*
+ * The machine's side of an interface: link settings, addresses, routes and, where all traffic goes
+ * through the tunnel, the rules that keep the tunnel's own datagrams out of it. Rules are recorded
+ * in the undo journal before they are made; everything else vanishes with the interface. Called by
+ * the monitor.
+ *
+ * All traffic (AllowedIPs with 0.0.0.0/0 or ::/0, Table = auto): the default route stands in a
+ * table of its own, whose number is also the mark of our datagrams. Rules, in the order in which
+ * the kernel asks them, per family:
+ *
+ *   from here, UDP, source port = ours -> main      (IPv4) strict reverse-path filtering asks by
+ * these for datagrams that arrive: they bear no mark. No system-wide setting is needed for it not
+ * marked -> main, but not its default route   what has a more specific route keeps it (the local
+ * network) not marked -> table N                           everything else goes into the tunnel
+ */
+#ifndef CQ_NODE_NETWORK_H
+#define CQ_NODE_NETWORK_H
+
+#include "conf/config.h"
+#include "node/failure.h"
+#include "node/undo.h"
+#include "os/netlink.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cq_network {
+    const struct cq_conf *conf;
+    struct cq_netlink *nl;
+    unsigned ifindex;
+    uint32_t mark;           /* of our datagrams; 0: none */
+    bool default4, default6; /* all traffic of the family goes through the tunnel by rules */
+};
+
+/* Chooses the mark and the table. False: *failure says why. The caller holds the lock of
+ * cq_network_lock. */
+bool cq_network_plan(struct cq_network *network, const struct cq_conf *conf, struct cq_netlink *nl,
+                     unsigned ifindex, struct cq_failure *failure);
+
+/* Link, addresses, link up, routes, rules. `port` is the one that our sockets are bound to. False:
+ * *failure says why; what was done is in the journal or goes with the interface. */
+bool cq_network_set_up(const struct cq_network *network, uint16_t mtu, uint16_t port,
+                       const struct cq_undo *undo, struct cq_failure *failure);
+
+/* One at a time on this machine, so that two nodes do not choose the same table: a descriptor to be
+ * closed, or -1. */
+int cq_network_lock(void);
+
+#endif

@@ -1,0 +1,250 @@
+#include "node/report.h"
+
+#include "base/base64.h"
+#include "base/log.h"
+#include "crypto/aead.h"
+#include "os/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINE_BYTES = 512,
+    PEER_TEXT_BYTES = CQ_KEY32_TEXT_LEN + 4 * CQ_CONF_NAME_MAX + 32,
+};
+
+static enum cq_level level_of(enum cq_event event)
+{
+    switch (event) {
+    case CQ_EVENT_HANDSHAKE_STARTED:
+    case CQ_EVENT_KEYS_ERASED:
+        return CQ_LOG_DEBUG;
+    case CQ_EVENT_HANDSHAKE_FAILED:
+    case CQ_EVENT_PEER_UNREACHABLE:
+    case CQ_EVENT_ENDPOINT_REVERTED:
+        return CQ_LOG_WARN;
+    case CQ_EVENT_HANDSHAKE_COMPLETE:
+    case CQ_EVENT_KEY_ROTATION:
+    case CQ_EVENT_SESSION_EXPIRED:
+    case CQ_EVENT_SESSION_CLOSED:
+    case CQ_EVENT_KEY_LEARNED:
+    case CQ_EVENT_ENDPOINT_CHANGED:
+    case CQ_EVENT_COUNT:
+        break;
+    }
+    return CQ_LOG_INFO;
+}
+
+/* "peer=ID name=NAME" of an engine's peer number, or "" where none is concerned. */
+static void peer_text(const struct cq_control *control, uint32_t number, char out[PEER_TEXT_BYTES])
+{
+    char id[CQ_KEY32_TEXT_LEN + 1], quoted[4 * CQ_CONF_NAME_MAX + 3];
+
+    out[0] = '\0';
+    if (number >= control->num_indices || control->indices[number] >= control->conf->num_peers)
+        return;
+    const struct cq_conf_peer *peer = &control->conf->peers[control->indices[number]];
+    cq_base64_encode(peer->id, CQ_PEER_ID_LEN, id);
+    if (peer->name[0] == '\0')
+        snprintf(out, PEER_TEXT_BYTES, "peer=%s", id);
+    else
+        snprintf(out, PEER_TEXT_BYTES, "peer=%s name=%s", id,
+                 cq_log_quote(peer->name, quoted, sizeof(quoted)));
+}
+
+static void session_text(const uint8_t sid[8], char out[17])
+{
+    for (int i = 0; i < 8; i++)
+        snprintf(out + (size_t)(2 * i), 3, "%02x", sid[i]);
+}
+
+static const char *close_reason_name(unsigned reason)
+{
+    static const char *const names[] = {"shutdown", "key_lifetime", "removed"};
+
+    return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
+}
+
+/* What an event has to say beyond its peer; begins with a space unless it is empty. */
+static void details_text(const struct cq_action *action, char out[LINE_BYTES])
+{
+    const struct cq_event_record *e = &action->event;
+    char sid[17], address[CQ_ADDR_TEXT_MAX];
+
+    out[0] = '\0';
+    session_text(e->sid, sid);
+    switch (e->event) {
+    case CQ_EVENT_HANDSHAKE_COMPLETE:
+    case CQ_EVENT_KEY_ROTATION:
+        snprintf(out, LINE_BYTES, " role=%s duration_ms=%.2f suite=%s session=%s",
+                 cq_role_name(e->role), (double)e->duration / (double)CQ_NS_PER_MS,
+                 cq_suite_name(e->suite), sid);
+        break;
+    case CQ_EVENT_HANDSHAKE_FAILED:
+        snprintf(out, LINE_BYTES, " reason=%s",
+                 e->reason == CQ_DROP_NONE ? "no_answer" : cq_drop_name(e->reason));
+        break;
+    case CQ_EVENT_SESSION_CLOSED:
+        snprintf(out, LINE_BYTES, " reason=%s session=%s", close_reason_name(e->close_reason), sid);
+        break;
+    case CQ_EVENT_ENDPOINT_CHANGED:
+    case CQ_EVENT_ENDPOINT_REVERTED:
+        snprintf(out, LINE_BYTES, " endpoint=%s", cq_addr_format(&action->route.remote, address));
+        break;
+    case CQ_EVENT_KEYS_ERASED:
+        snprintf(out, LINE_BYTES, " session=%s", sid);
+        break;
+    case CQ_EVENT_HANDSHAKE_STARTED:
+    case CQ_EVENT_SESSION_EXPIRED:
+    case CQ_EVENT_KEY_LEARNED:
+    case CQ_EVENT_PEER_UNREACHABLE:
+    case CQ_EVENT_COUNT:
+        break;
+    }
+}
+
+void cq_report_event(const struct cq_control *control, const struct cq_action *action)
+{
+    enum cq_level level = level_of(action->event.event);
+    char peer[PEER_TEXT_BYTES], details[LINE_BYTES];
+
+    if (level > cq_log_level())
+        return;
+    peer_text(control, action->peer, peer);
+    details_text(action, details);
+    cq_log(level, cq_event_name(action->event.event), "interface=%s %s%s", control->conf->interface,
+           peer, details);
+}
+
+static uint64_t whole_secs(cq_time from, cq_time to)
+{
+    return to > from ? (uint64_t)((to - from) / CQ_NS_PER_S) : 0;
+}
+
+static void fill_session(struct cq_node_peer_status *out, const struct cq_peer_status *in,
+                         cq_time now)
+{
+    if (in->last_handshake != CQ_TIME_NEVER) {
+        out->latest_handshake_secs = whole_secs(in->last_handshake, now);
+        out->latest_handshake = (cq_clock_wall() - (now - in->last_handshake)) / CQ_NS_PER_S;
+        out->handshake_duration_us = (uint64_t)(in->last_duration / 1000);
+        out->latest_as_initiator = in->last_role == CQ_ROLE_INITIATOR;
+    }
+    out->num_sessions = in->num_sessions;
+    out->has_session = in->has_session;
+    if (!in->has_session)
+        return;
+    out->suite = in->suite;
+    memcpy(out->session_id, in->sid, sizeof(out->session_id));
+    out->key_age_secs = whole_secs(in->began, now);
+    out->rotate_in_secs = in->rotate_at == CQ_TIME_NEVER ? 0 : whole_secs(now, in->rotate_at);
+}
+
+static enum cq_err fill_peer(struct cq_node_peer_status *out, const struct cq_conf_peer *peer,
+                             const struct cq_peer_status *in, cq_time now)
+{
+    memcpy(out->name, peer->name, sizeof(out->name));
+    memcpy(out->id, in->id, sizeof(out->id));
+    out->has_psk = in->has_psk;
+    out->key_known = in->key_known;
+    out->handshaking = in->handshaking;
+    if (in->endpoint.ip.family != CQ_FAMILY_NONE)
+        cq_addr_format(&in->endpoint, out->endpoint);
+    out->persistent_keepalive = in->persistent_keepalive;
+    out->rx_bytes = in->path.rx_bytes;
+    out->tx_bytes = in->path.tx_bytes;
+    out->rx_packets = in->path.rx_packets;
+    out->tx_packets = in->path.tx_packets;
+    out->num_staged = in->path.num_staged;
+    out->initiated = in->initiated;
+    out->responded = in->responded;
+    out->rotations = in->rotations;
+    out->failed = in->failed;
+    out->last_drop = in->last_drop;
+    fill_session(out, in, now);
+    if (peer->num_allowed_ips == 0)
+        return CQ_OK;
+    out->allowed_ips = malloc(peer->num_allowed_ips * sizeof(*out->allowed_ips));
+    if (out->allowed_ips == NULL)
+        return CQ_ERR_NOMEM;
+    memcpy(out->allowed_ips, peer->allowed_ips, peer->num_allowed_ips * sizeof(*out->allowed_ips));
+    out->num_allowed_ips = peer->num_allowed_ips;
+    return CQ_OK;
+}
+
+static void add_flag(struct cq_node_status *out, bool set, const char *flag)
+{
+    if (set && out->num_flags < CQ_STATUS_MAX_FLAGS)
+        snprintf(out->flags[out->num_flags++], CQ_STATUS_FLAG_MAX + 1, "%s", flag);
+}
+
+static void fill_worker(const struct cq_control *control, struct cq_node_status *out)
+{
+    struct cq_worker_status worker;
+    const struct cq_counters *mine = cq_engine_counters(control->engine);
+    const struct cq_counters *its = cq_worker_counters(control->worker);
+
+    cq_worker_get_status(control->worker, &worker);
+    out->num_workers = 1;
+    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0, "tun_csum");
+    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0, "tun_tso");
+    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_USO) != 0, "tun_uso");
+    add_flag(out, worker.udp_gso, "udp_gso");
+    add_flag(out, control->start.udp.fd4 >= 0, "ipv4");
+    add_flag(out, control->start.udp.fd6 >= 0, "ipv6");
+    for (int i = 0; i < CQ_DROP_COUNT; i++)
+        out->drops[i] = cq_counter_get(&mine->drops[i]) + cq_counter_get(&its->drops[i]);
+}
+
+static enum cq_err fill_peers(const struct cq_control *control, struct cq_node_status *out,
+                              cq_time now)
+{
+    const struct cq_conf *conf = control->conf;
+
+    if (conf->num_peers == 0)
+        return CQ_OK;
+    out->peers = calloc(conf->num_peers, sizeof(*out->peers));
+    if (out->peers == NULL)
+        return CQ_ERR_NOMEM;
+    for (size_t i = 0; i < conf->num_peers; i++) {
+        struct cq_peer_status status;
+        if (cq_engine_peer_status(control->engine, control->numbers[i], &status) != CQ_OK)
+            continue;
+        enum cq_err err = fill_peer(&out->peers[out->num_peers], &conf->peers[i], &status, now);
+        if (err != CQ_OK)
+            return err;
+        out->num_peers++;
+    }
+    return CQ_OK;
+}
+
+enum cq_err cq_report_status(const struct cq_control *control, struct cq_node_status *out,
+                             cq_time now)
+{
+    const struct cq_conf *conf = control->conf;
+    struct cq_engine_status engine;
+
+    memset(out, 0, sizeof(*out));
+    memcpy(out->interface, conf->interface, sizeof(out->interface));
+    memcpy(out->id, control->identity->id, sizeof(out->id));
+    out->listen_port = control->start.udp.port;
+    out->fwmark = control->start.fwmark;
+    out->mtu = control->start.mtu;
+    out->suites = conf->suites;
+    out->preferred_suite = conf->preferred_suite;
+    out->rotate_secs = conf->rotate_secs;
+    out->uptime_secs = whole_secs(control->started, now);
+    cq_engine_get_status(control->engine, &engine, now);
+    out->num_pending = engine.num_pending;
+    out->under_load = engine.under_load;
+    out->cookies_sent = engine.cookies_sent;
+    out->keys_sent = engine.keys_sent;
+    out->keys_erased = engine.keys_erased;
+    fill_worker(control, out);
+    enum cq_err err = fill_peers(control, out, now);
+    if (err != CQ_OK)
+        cq_node_status_free(out);
+    return err;
+}

@@ -1,0 +1,263 @@
+#include "node/undo.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "os/file.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    LINE_BYTES = 16 * 1024,
+    JOURNAL_MAX_BYTES = 8 * 1024 * 1024,
+    JOURNAL_MAX_LINES = 4096,
+    LOG_TEXT_BYTES = 512,
+};
+
+static const char first_line[] = "cryprq-undo 1\n";
+static const cq_time hook_timeout = 60 * CQ_NS_PER_S;
+
+static enum cq_err append(const struct cq_undo *undo, const char *line)
+{
+    return cq_file_write_all(undo->fd, line, strlen(line));
+}
+
+enum cq_err cq_undo_open(struct cq_undo *undo, const char *name)
+{
+    char path[CQ_FILE_PATH_MAX];
+    enum cq_err err = cq_file_runtime_path(path, name, ".undo");
+
+    undo->fd = -1;
+    if (err != CQ_OK)
+        return err;
+    undo->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (undo->fd < 0)
+        return errno == EEXIST ? CQ_ERR_EXISTS : CQ_ERR_IO;
+    return append(undo, first_line);
+}
+
+void cq_undo_close(struct cq_undo *undo)
+{
+    if (undo->fd >= 0)
+        close(undo->fd);
+    undo->fd = -1;
+}
+
+/* Appends text with line ends and backslashes escaped. False: no room. */
+static bool escape(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(out);
+
+    for (; *text != '\0'; text++) {
+        if (len + 3 > size)
+            return false;
+        if (*text == '\n' || *text == '\\') {
+            out[len++] = '\\';
+            out[len++] = *text == '\n' ? 'n' : '\\';
+        } else {
+            out[len++] = *text;
+        }
+    }
+    out[len] = '\0';
+    return true;
+}
+
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from != '\0'; from++) {
+        if (from[0] == '\\' && from[1] != '\0') {
+            from++;
+            *to++ = *from == 'n' ? '\n' : *from;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+}
+
+static enum cq_err append_text(const struct cq_undo *undo, const char *kind, const char *text)
+{
+    char line[LINE_BYTES];
+
+    if (snprintf(line, sizeof(line), "%s ", kind) >= LINE_BYTES ||
+        !escape(line, sizeof(line) - 1, text))
+        return CQ_ERR_RANGE;
+    size_t len = strlen(line);
+    line[len] = '\n';
+    line[len + 1] = '\0';
+    return append(undo, line);
+}
+
+enum cq_err cq_undo_file(const struct cq_undo *undo, const char *path)
+{
+    return append_text(undo, "file", path);
+}
+
+enum cq_err cq_undo_hook(const struct cq_undo *undo, const char *kind, const char *command)
+{
+    char start[64];
+
+    if (snprintf(start, sizeof(start), "hook %s", kind) >= (int)sizeof(start))
+        return CQ_ERR_RANGE;
+    return append_text(undo, start, command);
+}
+
+enum cq_err cq_undo_rule(const struct cq_undo *undo, const struct cq_rule *rule)
+{
+    char line[128];
+
+    snprintf(line, sizeof(line), "rule %u %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %d %u\n",
+             rule->family, rule->priority, rule->table, rule->mark, rule->not_mark,
+             rule->no_default, rule->udp_source);
+    return append(undo, line);
+}
+
+enum cq_err cq_undo_device(const struct cq_undo *undo)
+{
+    return append(undo, "device\n");
+}
+
+bool cq_undo_exists(const char *name)
+{
+    char path[CQ_FILE_PATH_MAX];
+
+    return cq_file_runtime_path(path, name, ".undo") == CQ_OK && access(path, F_OK) == 0;
+}
+
+bool cq_undo_run_hook(const char *name, const char *kind, const char *command, int interrupt_fd)
+{
+    char quoted[LOG_TEXT_BYTES];
+    int status;
+    enum cq_err err = cq_process_run_hook(command, name, interrupt_fd, hook_timeout, &status);
+
+    if (err == CQ_OK)
+        return true;
+    cq_log_quote(command, quoted, sizeof(quoted));
+    if (err == CQ_ERR_EXPIRED)
+        cq_log(CQ_LOG_WARN, "hook_failed",
+               "interface=%s hook=%s command=%s reason=\"ended: interrupted or too slow\"", name,
+               kind, quoted);
+    else if (WIFSIGNALED(status))
+        cq_log(CQ_LOG_WARN, "hook_failed", "interface=%s hook=%s command=%s signal=%d", name, kind,
+               quoted, WTERMSIG(status));
+    else
+        cq_log(CQ_LOG_WARN, "hook_failed", "interface=%s hook=%s command=%s status=%d", name, kind,
+               quoted, WEXITSTATUS(status));
+    return false;
+}
+
+static bool undo_rule(const char *name, const char *fields)
+{
+    unsigned family, udp_source;
+    int not_mark, no_default;
+    struct cq_rule rule = {0};
+    struct cq_netlink *nl = NULL;
+
+    if (sscanf(fields, "%u %" SCNu32 " %" SCNu32 " %" SCNu32 " %d %d %u", &family, &rule.priority,
+               &rule.table, &rule.mark, &not_mark, &no_default, &udp_source) != 7)
+        return true; /* half a line: the rule was not made */
+    rule.family = (uint8_t)family;
+    rule.not_mark = not_mark != 0;
+    rule.no_default = no_default != 0;
+    rule.udp_source = (uint16_t)udp_source;
+    enum cq_err err = cq_netlink_open(&nl);
+    if (err == CQ_OK)
+        err = cq_netlink_rule_delete(nl, &rule);
+    if (err != CQ_OK && err != CQ_ERR_NOTFOUND)
+        cq_log(CQ_LOG_WARN, "undo_failed", "interface=%s rule=\"%s\" reason=\"%s\"", name, fields,
+               nl != NULL ? cq_netlink_reason(nl) : strerror(errno));
+    cq_netlink_close(nl);
+    return err == CQ_OK || err == CQ_ERR_NOTFOUND;
+}
+
+static bool undo_file(const char *name, char *path)
+{
+    unescape(path);
+    if (cq_file_remove(path) == CQ_OK)
+        return true;
+    cq_log(CQ_LOG_WARN, "undo_failed", "interface=%s file=%s reason=\"%s\"", name, path,
+           strerror(errno));
+    return false;
+}
+
+static bool undo_hook(const char *name, char *fields)
+{
+    char *command = strchr(fields, ' ');
+
+    if (command == NULL)
+        return true;
+    *command++ = '\0';
+    unescape(command);
+    return cq_undo_run_hook(name, fields, command, -1);
+}
+
+static bool undo_line(const char *name, char *line, void (*device)(void *), void *ctx)
+{
+    char *fields = strchr(line, ' ');
+
+    if (fields == NULL) {
+        if (strcmp(line, "device") == 0 && device != NULL)
+            device(ctx);
+        return true;
+    }
+    *fields++ = '\0';
+    if (strcmp(line, "rule") == 0)
+        return undo_rule(name, fields);
+    if (strcmp(line, "file") == 0)
+        return undo_file(name, fields);
+    if (strcmp(line, "hook") == 0)
+        return undo_hook(name, fields);
+    return true;
+}
+
+/* Splits at line ends; a last line without one is left out. Gives the number of lines. */
+static size_t split(char *text, char **lines, size_t max)
+{
+    size_t num = 0;
+
+    for (char *end = strchr(text, '\n'); end != NULL && num < max; end = strchr(text, '\n')) {
+        *end = '\0';
+        lines[num++] = text;
+        text = end + 1;
+    }
+    return num;
+}
+
+unsigned cq_undo_run(const char *name, void (*device)(void *ctx), void *ctx)
+{
+    char path[CQ_FILE_PATH_MAX];
+    char *text = NULL;
+    size_t len, num = 0;
+    unsigned failures = 0;
+
+    if (cq_file_runtime_path(path, name, ".undo") != CQ_OK)
+        return 1;
+    enum cq_err err = cq_file_read(path, JOURNAL_MAX_BYTES, true, &text, &len, NULL);
+    if (err == CQ_ERR_NOTFOUND)
+        return 0;
+    char **lines = err == CQ_OK ? calloc(JOURNAL_MAX_LINES, sizeof(*lines)) : NULL;
+    if (lines == NULL) {
+        cq_log(CQ_LOG_ERROR, "undo_failed", "interface=%s file=%s reason=\"%s\"", name, path,
+               cq_err_text(err == CQ_OK ? CQ_ERR_NOMEM : err));
+        cq_secret_free(text);
+        return 1;
+    }
+    if (strncmp(text, first_line, strlen(first_line)) == 0)
+        num = split(text, lines, JOURNAL_MAX_LINES);
+    while (num-- > 1) /* the first one is the header */
+        failures += !undo_line(name, lines[num], device, ctx);
+    free(lines);
+    cq_secret_free(text);
+    if (cq_file_remove(path) != CQ_OK)
+        failures++;
+    return failures;
+}
