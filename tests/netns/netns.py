@@ -385,7 +385,7 @@ def genpsk():
 
 def peer_id(key):
     """The 44 characters that other people configure."""
-    return subprocess.run([CRYPRQ, "id"], input=key + "\n", check=True, capture_output=True, text=True,
+    return subprocess.run([CRYPRQ, "pubkey"], input=key + "\n", check=True, capture_output=True, text=True,
                           timeout=10).stdout.strip()
 
 
@@ -401,7 +401,7 @@ def interface(key, address, **options):
 
 
 def peer(public_id, allowed_ips, **options):
-    return section("Peer", PublicKey=public_id, AllowedIPs=allowed_ips, **options)
+    return section("Peer", PeerID=public_id, AllowedIPs=allowed_ips, **options)
 
 
 def section(title, **lines):
