@@ -218,7 +218,8 @@ static void stage_packet(struct cq_path_worker *worker, struct cq_path_peer *pee
 {
     struct cq_stage_queue *queue = &peer->lanes[worker->number].staged;
 
-    cq_stage_trim(&worker->stage, queue, segment->len, &worker->counters, now);
+    cq_stage_expire(&worker->stage, queue, &worker->counters, now);
+    cq_stage_make_room(&worker->stage, queue, segment->len, &worker->counters);
     struct cq_staged *slot = cq_stage_take(&worker->stage);
     if (slot == NULL) {
         /* The pool is used up: the oldest of this peer, or this packet, goes. */
@@ -246,7 +247,7 @@ bool cq_path_send_staged(struct cq_path_worker *worker, struct cq_path_out *out,
         return true;
     struct cq_stage_queue *queue = &peer->lanes[worker->number].staged;
     struct sealing s = begin_sealing(worker, out, peer, now);
-    cq_stage_trim(&worker->stage, queue, 0, &worker->counters, now);
+    cq_stage_expire(&worker->stage, queue, &worker->counters, now);
     while (s.keypair != NULL && queue->first != NULL) {
         if (!has_room(out, worker->path->mtu)) {
             done = false;

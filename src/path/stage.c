@@ -86,11 +86,16 @@ static void drop_first(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
     cq_drop_count(counters, reason, 1);
 }
 
-void cq_stage_trim(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
-                   struct cq_counters *counters, cq_time now)
+void cq_stage_expire(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
+                     struct cq_counters *counters, cq_time now)
 {
     while (queue->first != NULL && now - queue->first->when >= CQ_STAGE_MAX_AGE)
         drop_first(pool, queue, counters, CQ_DROP_STAGED_EXPIRED);
+}
+
+void cq_stage_make_room(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
+                        struct cq_counters *counters)
+{
     while (queue->first != NULL &&
            (atomic_load_explicit(&queue->num, memory_order_relaxed) >= pool->max_packets ||
             queue->bytes + len > pool->max_bytes))

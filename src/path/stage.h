@@ -65,9 +65,12 @@ void cq_stage_wipe(struct cq_stage_pool *pool);
 struct cq_staged *cq_stage_take(struct cq_stage_pool *pool);
 void cq_stage_give(struct cq_stage_pool *pool, struct cq_staged *slot);
 
-/* Makes room for len more bytes: drops expired packets, then the oldest, and counts both. */
-void cq_stage_trim(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
-                   struct cq_counters *counters, cq_time now);
+/* Drops what has waited too long. */
+void cq_stage_expire(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
+                     struct cq_counters *counters, cq_time now);
+/* Drops the oldest until another packet of len bytes fits. */
+void cq_stage_make_room(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
+                        struct cq_counters *counters);
 void cq_stage_push(struct cq_stage_queue *queue, struct cq_staged *slot);
 /* The oldest, NULL when there is none; the caller gives it back to the pool. */
 struct cq_staged *cq_stage_pop(struct cq_stage_queue *queue);
