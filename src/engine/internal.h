@@ -84,6 +84,7 @@ struct cq_session {
     bool confirmed; /* may be sent on */
     bool opened;    /* a record opened under it */
     cq_time began, completed;
+    cq_time peer_done; /* the peer had completed it by then; CQ_TIME_NEVER: not known to have */
     cq_time send_until, recv_until, rotate_at;
     cq_time unconfirmed_until;                            /* R, before the confirmation */
     cq_time confirm_next, confirm_backoff, confirm_until; /* I: KEEPALIVE until a record opens */

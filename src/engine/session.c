@@ -62,6 +62,7 @@ struct cq_session *cq_session_add(struct cq_engine *e, struct cq_peer *peer, enu
     s->role = role;
     s->began = began;
     s->completed = now;
+    s->peer_done = role == CQ_ROLE_INITIATOR ? now : CQ_TIME_NEVER;
     s->send_until = began + keys->rotate_secs * CQ_NS_PER_S;
     s->recv_until = s->send_until + CQ_RECV_GRACE;
     s->rotate_at = plan_rotation(e, role, s->send_until);
@@ -183,6 +184,7 @@ void cq_session_on_first_record(struct cq_engine *e, struct cq_peer *peer, struc
                                 const struct cq_path_event *ev, cq_time now)
 {
     s->opened = true;
+    s->peer_done = cq_time_min(s->peer_done, now);
     s->confirm_next = CQ_TIME_NEVER;
     if (s->confirmed) {
         if (s == peer->current)
@@ -201,13 +203,16 @@ void cq_session_on_first_record(struct cq_engine *e, struct cq_peer *peer, struc
 }
 
 /* When a session goes before its time: a record opened on one completed later, and none here for 10
- * s. */
+ * s. "Later" must hold at the peer as well, or it still sends on this one: where two handshakes
+ * crossed, each side may take another session for the newest. It does hold when the peer completed
+ * this one before the other one could be completed, which is after its OFFER (ours) or ACCEPT. */
 static cq_time early_erasure(const struct cq_peer *peer, const struct cq_session *s)
 {
     bool superseded = false;
     for (unsigned i = 0; i < CQ_MAX_SESSIONS; i++) {
         const struct cq_session *o = peer->sessions[i];
-        superseded = superseded || (o != NULL && o->opened && o->order > s->order);
+        superseded = superseded ||
+                     (o != NULL && o->opened && o->order > s->order && s->peer_done < o->began);
     }
     if (!superseded)
         return CQ_TIME_NEVER;
