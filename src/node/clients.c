@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct rotation {
 struct client {
     enum state state;
     int fd;
+    uint64_t number; /* in the order of connecting */
     cq_time deadline;
     bool half_closed; /* it will say nothing more, but may still want the answer */
     size_t len;       /* of the request so far */
@@ -44,6 +46,7 @@ struct client {
 
 struct cq_clients {
     struct cq_control *control;
+    uint64_t num_accepted;
     struct client clients[CQ_CLIENTS_MAX];
 };
 
@@ -90,7 +93,7 @@ static struct client *find_place(struct cq_clients *clients)
         struct client *c = &clients->clients[i];
         if (c->state == FREE)
             return c;
-        if (c->state == READING && (oldest == NULL || c->deadline < oldest->deadline))
+        if (c->state == READING && (oldest == NULL || c->number < oldest->number))
             oldest = c;
     }
     if (oldest != NULL)
@@ -108,7 +111,10 @@ void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now)
             close(fd);
             continue;
         }
-        *c = (struct client){.state = READING, .fd = fd, .deadline = now + request_time};
+        *c = (struct client){.state = READING,
+                             .fd = fd,
+                             .number = clients->num_accepted++,
+                             .deadline = now + request_time};
     }
 }
 

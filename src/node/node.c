@@ -285,8 +285,9 @@ int cq_node_down(const char *name)
     }
     if (holder > 0 && stop_monitor(name, holder) != 0)
         return 1;
-    if (cq_lock_wait_free(name, patience_at_down))
-        return 0;
+    if (cq_lock_wait_free(
+            name, patience_at_down)) /* a journal is left by those who were killed meanwhile */
+        return cq_undo_exists(name) ? clear_up(name) : 0;
     snprintf(text, sizeof(text), "%s has not ended after %d s", name,
              (int)(patience_at_down / CQ_NS_PER_S));
     return say(text);

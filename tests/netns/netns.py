@@ -336,7 +336,11 @@ class Lab:
             for address in addresses.split():
                 flags = ["nodad"] if ":" in address else []
                 namespace.run("ip", "addr", "add", address, "dev", device, *flags)
-            namespace.run("ip", "link", "set", device, "mtu", mtu, "up")
+            # No link-local address comes later by itself, so that snapshots hold only what was done on purpose.
+            namespace.run("ip", "link", "set", device, "addrgenmode", "none", "mtu", mtu, "up")
+        for namespace, device in ((a, a_device), (b, b_device)):
+            wait_until(lambda n=namespace, d=device: "state UP" in n.output("ip", "link", "show", "dev", d), 5,
+                       f"{device} to come up")
 
     def node(self, namespace, name, config=None):
         directory = self.directory / f"{namespace.label}-{name}"
