@@ -16,6 +16,7 @@
 #define CQ_NODE_WORKER_H
 
 #include "base/addr.h"
+#include "base/counter.h"
 #include "base/err.h"
 #include "engine/action.h"
 #include "os/tun.h"
