@@ -243,8 +243,6 @@ static bool start(struct cq_engine *e, struct cq_peer *peer, cq_time now)
         cq_engine_drop(e, peer, CQ_DROP_HANDSHAKE_INTERNAL);
         return false;
     }
-    a->began = now;
-    a->gives_up = now + CQ_ATTEMPT_TIME;
     a->stage = CQ_STAGE_INIT;
     peer->attempt = a;
     begin_stage(a, CQ_STAGE_INIT, now);
@@ -258,6 +256,8 @@ static bool start(struct cq_engine *e, struct cq_peer *peer, cq_time now)
         begin_stage(a, CQ_STAGE_KEY, now);
         a->next_send = now;
     }
+    a->began = a->next_send; /* what the gap makes it wait is no part of the handshake */
+    a->gives_up = a->began + CQ_ATTEMPT_TIME;
     peer->start_at = CQ_TIME_NEVER;
     peer->held_back = false;
     peer->last_drop = CQ_DROP_NONE;
