@@ -464,14 +464,35 @@ static void on_session_event(struct cq_engine *e, struct cq_peer *peer, struct c
     }
 }
 
+static bool may_send(const struct cq_session *s, cq_time now)
+{
+    struct cq_keypair_status status;
+
+    if (s == NULL || now >= s->send_until)
+        return false;
+    cq_keypair_get_status(s->keypair, &status);
+    return !status.exhausted;
+}
+
+/* A worker saw no keypair to send with when it staged the packet. Where one has come meanwhile (the
+ * record that confirmed it was on its way to us), the packet goes under that. */
+static void on_need_session(struct cq_engine *e, struct cq_peer *peer, cq_time now)
+{
+    if (may_send(peer->current, now)) {
+        cq_action_push(e, CQ_ACTION_SESSION_READY, peer);
+        return;
+    }
+    peer->need_traffic = true;
+    cq_attempt_want(e, peer, CQ_CAUSE_TRAFFIC, now);
+}
+
 void cq_engine_path_event(struct cq_engine *e, const struct cq_path_event *ev, cq_time now)
 {
     struct cq_peer *peer = cq_engine_peer(e, ev->peer);
     if (peer == NULL)
         return;
     if (ev->type == CQ_PATH_NEED_SESSION) {
-        peer->need_traffic = true;
-        cq_attempt_want(e, peer, CQ_CAUSE_TRAFFIC, now);
+        on_need_session(e, peer, now);
     } else if (ev->type == CQ_PATH_UNANSWERED) {
         peer->dead_jitter = cq_engine_jitter(e, CQ_DEAD_PEER_SPAN);
         peer->dead_check = ev->when + CQ_DEAD_PEER + peer->dead_jitter;

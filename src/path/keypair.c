@@ -195,6 +195,7 @@ void cq_keypair_get_status(const struct cq_keypair *keypair, struct cq_keypair_s
 {
     *out = (struct cq_keypair_status){
         .failed_tags = cq_relaxed(&keypair->failed_tags),
+        .exhausted = cq_flag(&keypair->exhausted),
         .carried_data = cq_flag(&keypair->carried_data),
         .first_opened = cq_relaxed_time(&keypair->first_opened),
         .last_opened = cq_relaxed_time(&keypair->last_opened),

@@ -116,6 +116,7 @@ struct cq_keypair_status {
     uint64_t sealed, opened; /* records, all lanes */
     uint64_t sealed_bytes;   /* plaintext */
     uint64_t failed_tags;
+    bool exhausted;       /* its sending limits are used up */
     bool carried_data;    /* DATA in either direction since it began */
     cq_time first_opened; /* CQ_TIME_NEVER: nothing opened on it yet */
     cq_time last_opened;  /* CQ_TIME_NEVER: the same */
