@@ -37,7 +37,7 @@ static const cq_time soon = CQ_NS_PER_MS;
 static int fill_random(void *ctx, void *buf, size_t len)
 {
     (void)ctx;
-    return cq_crypto_random(buf, len);
+    return (int)cq_crypto_random(buf, len);
 }
 
 /* ---- carrying actions out ---- */
