@@ -37,7 +37,7 @@ CQ_MUST_CHECK enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user);
 /*
  * Leaves to all threads of this process only the system calls that a running node makes (the list
  * stands in sandbox.c); any other one ends the process. No thread can be started afterwards.
- * CQ_ERR_IO.
+ * Builds with a sanitizer get no filter. CQ_ERR_IO.
  */
 CQ_MUST_CHECK enum cq_err cq_sandbox_filter(void);
 
