@@ -166,7 +166,10 @@ void cq_session_confirm(struct cq_engine *e, struct cq_peer *peer, struct cq_ses
     count_and_log(e, peer, s, replaces);
     choose_current(e, peer);
     if (s->role == CQ_ROLE_INITIATOR) {
-        cq_action_keepalive(e, peer, s, NULL);
+        struct cq_path_peer_status status;
+        cq_path_peer_get_status(peer->path, &status);
+        if (status.num_staged == 0) /* else what is staged confirms it */
+            cq_action_keepalive(e, peer, s, NULL);
         s->confirm_backoff = CQ_RETRANSMIT_FIRST;
         s->confirm_next = now + s->confirm_backoff;
         s->confirm_until = now + CQ_CONFIRM_TIME;
