@@ -43,7 +43,8 @@ struct monitor {
     struct cq_names names;
     int signal_fd, listener;
     struct cq_launched node;
-    uint16_t mtu;
+    char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
+    uint16_t mtu, port;
     bool has_names;
     bool has_device_line; /* the journal says where the interface ends */
     bool stopping;        /* a signal asked for the end */
@@ -176,7 +177,7 @@ static bool open_control_socket(struct monitor *m)
 }
 
 /* The first message of the node: it serves, or says why it cannot. */
-static bool await_node(struct monitor *m, char id[CQ_KEY32_TEXT_LEN + 1])
+static bool await_node(struct monitor *m)
 {
     cq_time deadline = cq_clock_now() + patience_at_start;
     struct cq_channel_message message;
@@ -191,7 +192,7 @@ static bool await_node(struct monitor *m, char id[CQ_KEY32_TEXT_LEN + 1])
             continue;
         enum cq_err err = cq_channel_receive(m->node.channel, &message);
         if (err == CQ_OK && message.type == CQ_CHANNEL_READY && message.len == CQ_PEER_ID_LEN) {
-            cq_base64_encode(message.data, CQ_PEER_ID_LEN, id);
+            cq_base64_encode(message.data, CQ_PEER_ID_LEN, m->id);
             return true;
         }
         if (err == CQ_OK && message.type == CQ_CHANNEL_FAILED)
@@ -219,7 +220,6 @@ static bool start_node(struct monitor *m)
                                       .user = m->user,
                                       .log_level = cq_log_level(),
                                       .log_to_journal = log_is_journal(m)};
-    char id[CQ_KEY32_TEXT_LEN + 1];
 
     cq_handover_set_start(m->options->handover, &start);
     bool started =
@@ -229,14 +229,14 @@ static bool start_node(struct monitor *m)
         /* The node has its own now. */
         close(m->listener);
         m->listener = -1;
+        m->port = m->udp.port;
         cq_udp_close(&m->udp);
     }
-    started = started && await_node(m, id);
+    started = started && await_node(m);
     cq_handover_wipe(m->options->handover);
     if (started)
-        cq_log(CQ_LOG_INFO, "node_started",
-               "interface=%s id=%s listen_port=%u mtu=%u fwmark=%u process=%ld", m->name, id,
-               start.udp.port, m->mtu, start.fwmark, (long)m->node.pid);
+        cq_log(CQ_LOG_DEBUG, "node_started", "interface=%s process=%ld", m->name,
+               (long)m->node.pid);
     return started;
 }
 
@@ -393,6 +393,7 @@ static void end_device(void *ctx)
     if (m->tun.fd >= 0)
         cq_tun_close(&m->tun);
     m->tun.fd = -1;
+    cq_network_wipe(&m->network);
 }
 
 static void put_back(struct monitor *m)
@@ -463,10 +464,11 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
     bool good = take_signals(&m) && set_up(&m);
     if (good) {
         take_child_signals(&m);
-        cq_log(CQ_LOG_INFO, "ready", "interface=%s", m.name);
         cq_notify("READY=1");
         if (options->ready != NULL)
             options->ready(options->ctx);
+        cq_log(CQ_LOG_INFO, "ready", "interface=%s id=%s listen_port=%u mtu=%u fwmark=%u", m.name,
+               m.id, m.port, m.mtu, m.network.mark);
         good = run(&m);
         cq_notify("STOPPING=1");
         cq_log(CQ_LOG_INFO, "stopping", "interface=%s", m.name);

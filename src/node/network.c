@@ -1,6 +1,8 @@
 #include "node/network.h"
 
+#include "base/log.h"
 #include "os/file.h"
+#include "os/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,7 +174,31 @@ static bool add_rules(const struct cq_network *n, uint8_t family, uint16_t port,
     return add_rule(n, &specific, undo, failure) && add_rule(n, &tunnel, undo, failure);
 }
 
-bool cq_network_set_up(const struct cq_network *network, uint16_t mtu, uint16_t port,
+/* Not having it is no reason to fail: it needs nf_tables and Linux 5.12. */
+static void put_guard_up(struct cq_network *n)
+{
+    struct cq_ip guarded[CQ_CONF_MAX_ADDRESSES];
+    size_t num = 0;
+
+    for (size_t i = 0; i < n->conf->num_addresses && num < CQ_CONF_MAX_ADDRESSES; i++) {
+        const struct cq_ip *ip = &n->conf->addresses[i].host;
+        if (ip->family == CQ_FAMILY_IPV4 ? n->default4 : n->default6)
+            guarded[num++] = *ip;
+    }
+    if (num > 0 && cq_guard_open(&n->guard, n->conf->interface, guarded, num) != CQ_OK) {
+        n->guard = NULL;
+        cq_log(CQ_LOG_WARN, "no_guard", "interface=%s reason=\"nf_tables: %s\"", n->conf->interface,
+               strerror(errno));
+    }
+}
+
+void cq_network_wipe(struct cq_network *network)
+{
+    cq_guard_close(network->guard);
+    network->guard = NULL;
+}
+
+bool cq_network_set_up(struct cq_network *network, uint16_t mtu, uint16_t port,
                        const struct cq_undo *undo, struct cq_failure *failure)
 {
     struct cq_link_options link = {
@@ -181,6 +207,7 @@ bool cq_network_set_up(const struct cq_network *network, uint16_t mtu, uint16_t 
     if (cq_netlink_link_configure(network->nl, network->ifindex, &link) != CQ_OK)
         return cq_fail(failure, "cannot set the MTU to %u: %s", mtu,
                        cq_netlink_reason(network->nl));
+    put_guard_up(network);
     if (!add_addresses(network, failure))
         return false;
     if (cq_netlink_link_up(network->nl, network->ifindex) != CQ_OK)

@@ -8,10 +8,14 @@
  * table of its own, whose number is also the mark of our datagrams. Rules, in the order in which
  * the kernel asks them, per family:
  *
- *   from here, UDP, source port = ours -> main      (IPv4) strict reverse-path filtering asks by
- * these for datagrams that arrive: they bear no mark. No system-wide setting is needed for it not
- * marked -> main, but not its default route   what has a more specific route keeps it (the local
- * network) not marked -> table N                           everything else goes into the tunnel
+ *   from here, UDP, source port = ours -> main     (IPv4 only; below)
+ *   not marked -> main, but not its default route  what has a more specific route keeps it
+ *   not marked -> table N                          everything else goes into the tunnel
+ *
+ * The first one is for datagrams that arrive: strict reverse-path filtering asks for the way back
+ * with their addresses and ports reversed, but without a mark. So neither connection marks nor a
+ * system-wide setting (src_valid_mark) are needed. Besides, a guard (os/guard.h) drops what arrives
+ * for the interface's addresses over other interfaces; where the kernel cannot, that is logged.
  */
 #ifndef CQ_NODE_NETWORK_H
 #define CQ_NODE_NETWORK_H
@@ -27,6 +31,7 @@
 struct cq_network {
     const struct cq_conf *conf;
     struct cq_netlink *nl;
+    struct cq_guard *guard; /* owned; NULL: none */
     unsigned ifindex;
     uint32_t mark;           /* of our datagrams; 0: none */
     bool default4, default6; /* all traffic of the family goes through the tunnel by rules */
@@ -39,8 +44,11 @@ bool cq_network_plan(struct cq_network *network, const struct cq_conf *conf, str
 
 /* Link, addresses, link up, routes, rules. `port` is the one that our sockets are bound to. False:
  * *failure says why; what was done is in the journal or goes with the interface. */
-bool cq_network_set_up(const struct cq_network *network, uint16_t mtu, uint16_t port,
+bool cq_network_set_up(struct cq_network *network, uint16_t mtu, uint16_t port,
                        const struct cq_undo *undo, struct cq_failure *failure);
+
+/* Takes the guard down. A zeroed network is allowed. */
+void cq_network_wipe(struct cq_network *network);
 
 /* One at a time on this machine, so that two nodes do not choose the same table: a descriptor to be
  * closed, or -1. */

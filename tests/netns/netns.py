@@ -30,6 +30,10 @@ class Failure(Exception):
     """A check that did not hold; its text goes into the TAP output."""
 
 
+class Skip(Exception):
+    """What one case needs is not there; its text says what."""
+
+
 # TAP
 
 
@@ -53,6 +57,9 @@ class Tap:
         """Runs one test function; an exception is its failure."""
         try:
             function(*arguments)
+        except Skip as reason:
+            self.skip(title, reason)
+            return True
         except (Failure, subprocess.SubprocessError, OSError, AssertionError) as error:
             notes = [f"{type(error).__name__}: {error}"]
             for stream in ("stdout", "stderr"):

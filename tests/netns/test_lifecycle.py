@@ -289,6 +289,36 @@ def full_tunnel(scene):
     nothing_left(b, before)
 
 
+def guard(scene):
+    """A neighbour on the cable cannot reach the address inside the tunnel; the tunnel and the machine itself can."""
+    a = scene.node_a(address="10.8.0.1/24, fd08::1/64", allowed="10.8.0.2/32, fd08::2/128")
+    b = scene.node_b(**FULL)
+    neighbour = scene.lab.namespace(f"{Scene.number}n")
+    scene.lab.veth(neighbour, "eth0", "198.51.100.2/24 2001:db8:5::2/64", scene.b, "eth1",
+                   "198.51.100.1/24 2001:db8:5::1/64")
+    neighbour.run("ip", "route", "add", "10.8.0.2/32", "via", "198.51.100.1")
+    neighbour.run("ip", "route", "add", "fd08::2/128", "via", "2001:db8:5::1")
+    for name in ("all", "default", "eth0", "eth1"):
+        scene.b.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
+    before = scene.b.snapshot()
+    a.run()
+    b.run()
+    if "event=no_guard" in b.log_text():
+        b.stop()
+        nothing_left(b, before)
+        raise netns.Skip("this kernel has no guard")
+    netns.check(scene.b.ping("10.8.0.1"), "no answer through the tunnel")
+    for address in ("10.8.0.2", "fd08::2"):
+        netns.check(scene.a.ping(address), f"{address} does not answer through the tunnel")
+        netns.check(scene.b.ping(address), f"{address} does not answer the machine itself")
+        netns.check(not neighbour.ping(address, timeout=1), f"{address} answers a neighbour")
+    # Without it the neighbour gets an answer: otherwise this case would show nothing.
+    b.kill("monitor")
+    nothing_left(b, before)
+    scene.b.run("ip", "addr", "add", "10.8.0.2/32", "dev", "lo")
+    netns.check(neighbour.ping("10.8.0.2"), "the neighbour gets no answer without the guard either")
+
+
 def table_off_and_number(scene):
     node = scene.node_b(name="off0", allowed="0.0.0.0/0, 10.99.0.0/16", Table="off")
     node.run()
@@ -570,6 +600,7 @@ CASES = [
     ("hooks of a killed node are run by the keeper", hook_of_killed_node),
     ("a signal interrupts a hook", interrupted_hook),
     ("all traffic through the tunnel: rules and reverse-path filter", full_tunnel),
+    ("neighbours cannot reach the addresses of a full tunnel", guard),
     ("Table = off and Table = N", table_off_and_number),
     ("MTU, queue, super-packets and routes of the link", link_settings),
     ("two interfaces at once", two_interfaces),
