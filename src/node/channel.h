@@ -22,6 +22,7 @@ enum cq_channel_type {
     CQ_CHANNEL_RESOLVE,       /* peer */
     /* monitor to node */
     CQ_CHANNEL_RESOLVED, /* peer, addr */
+    CQ_CHANNEL_FORGET,   /* the machine was cloned: wipe all sessions */
     CQ_CHANNEL_SHUTDOWN, /* take leave of the peers and end */
 };
 

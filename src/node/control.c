@@ -158,6 +158,8 @@ static void take_from_monitor(struct cq_control *control, cq_time now)
         else if (message.type == CQ_CHANNEL_RESOLVED && message.peer < control->conf->num_peers)
             cq_engine_set_endpoint(control->engine, control->numbers[message.peer], &message.addr,
                                    now);
+        else if (message.type == CQ_CHANNEL_FORGET)
+            cq_engine_wipe(control->engine, now);
         if (!act(control))
             return;
     }

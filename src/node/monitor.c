@@ -13,6 +13,7 @@
 #include "node/undo.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/generation.h"
 #include "os/notify.h"
 #include "os/process.h"
 #include "os/unix.h"
@@ -42,6 +43,7 @@ struct monitor {
     struct cq_sandbox_user user;
     struct cq_names names;
     int signal_fd, listener;
+    int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
@@ -337,6 +339,14 @@ static void serve_signal(struct monitor *m)
     }
 }
 
+static void serve_generation(struct monitor *m)
+{
+    if (!cq_generation_changed(m->generation_fd))
+        return;
+    cq_log(CQ_LOG_WARN, "machine_cloned", "interface=%s", m->name);
+    (void)!cq_channel_send(m->node.channel, CQ_CHANNEL_FORGET, 0, NULL, NULL, 0);
+}
+
 static int milliseconds_until(cq_time when)
 {
     if (when == CQ_TIME_NEVER)
@@ -348,15 +358,18 @@ static int milliseconds_until(cq_time when)
 /* Until a signal, or the end of the node. */
 static bool run(struct monitor *m)
 {
-    enum { SIGNALS, NODE, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
+    enum { SIGNALS, NODE, GENERATION, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
     struct pollfd p[NUM];
 
+    if (cq_generation_open(&m->generation_fd) != CQ_OK)
+        m->generation_fd = -1;
     for (size_t i = 0; i < m->conf->num_peers; i++)
         cq_names_want(&m->names, i);
     for (;;) {
         cq_names_start(&m->names, cq_clock_now());
         p[SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
         p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
+        p[GENERATION] = (struct pollfd){.fd = m->generation_fd, .events = POLLIN};
         for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
             p[FIRST_NAME + i] =
                 (struct pollfd){.fd = m->names.running[i].resolve.fd, .events = POLLIN};
@@ -368,6 +381,8 @@ static bool run(struct monitor *m)
             return true;
         if (p[NODE].revents != 0 && !serve_node(m))
             return cq_fail(m->failure, "the node of %s ended unexpectedly", m->name);
+        if (p[GENERATION].revents != 0)
+            serve_generation(m);
         for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
             if (p[FIRST_NAME + i].revents != 0)
                 serve_name(m, i);
@@ -415,6 +430,8 @@ static void put_back(struct monitor *m)
     cq_netlink_close(m->nl);
     cq_keeper_dismiss(&m->keeper);
     cq_lock_release(&m->lock, m->name);
+    if (m->generation_fd >= 0)
+        close(m->generation_fd);
     if (m->signal_fd >= 0)
         close(m->signal_fd);
 }
@@ -457,6 +474,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
                         .tun.fd = -1,
                         .udp = {.fd4 = -1, .fd6 = -1},
                         .signal_fd = -1,
+                        .generation_fd = -1,
                         .listener = -1};
 
     cq_process_set_name("cryprq-monitor");
