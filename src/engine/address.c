@@ -22,9 +22,10 @@ static void publish(struct cq_engine *e, struct cq_peer *peer, uint32_t received
         .validating = peer->address.validating,
         .received_bytes = received_bytes,
     };
-    /* Without memory the path goes on with the address it has; the next record brings us here
-     * again. */
-    if (cq_path_peer_set_endpoint(e->config.path, peer->path, &endpoint) != CQ_OK)
+    /* Without memory the path goes on with the address it has until a later event or timer. */
+    peer->address.unpublished =
+        cq_path_peer_set_endpoint(e->config.path, peer->path, &endpoint) != CQ_OK;
+    if (peer->address.unpublished)
         cq_engine_drop(e, peer, CQ_DROP_HANDSHAKE_INTERNAL);
 }
 
@@ -103,6 +104,8 @@ void cq_address_seen(struct cq_engine *e, struct cq_peer *peer, const struct cq_
     } else if (cq_addr_equal(source, &a->current.remote)) {
         if (!a->validating && a->current.local.family == CQ_FAMILY_NONE)
             settle(e, peer, &ev->route); /* now known: the local address that it reached */
+        else if (a->unpublished)
+            publish(e, peer, ev->bytes);
     } else if (a->validating && cq_addr_equal(source, &a->previous.remote)) {
         a->barred = a->current.remote; /* takes effect with the PONG of the previous one alone */
         settle(e, peer, &ev->route);
@@ -154,6 +157,8 @@ cq_time cq_address_deadline(const struct cq_peer *peer)
 void cq_address_tick(struct cq_engine *e, struct cq_peer *peer, cq_time now)
 {
     struct cq_address *a = &peer->address;
+    if (a->unpublished)
+        publish(e, peer, 0);
     if (!a->validating || now < a->next_ping)
         return;
     if (now >= a->began + CQ_PING_TIME || cq_session_find(peer, a->local_idx) == NULL)

@@ -289,6 +289,10 @@ enum cq_err cq_engine_add_peer(struct cq_engine *e, const struct cq_peer_config 
     e->num_peers++;
     if (config->endpoint.ip.family != CQ_FAMILY_NONE)
         cq_address_set(e, peer, &(struct cq_route){.remote = config->endpoint});
+    if (peer->address.unpublished) {
+        peer_free(e, peer);
+        return CQ_ERR_NOMEM;
+    }
     if (peer->persistent_keepalive > 0)
         peer->persistent_at = now;
     cq_timer_update(e, peer);

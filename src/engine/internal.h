@@ -96,6 +96,7 @@ struct cq_address {
     struct cq_route current;  /* where we send; family NONE: unknown */
     struct cq_route previous; /* last proven, while validating */
     bool validating;
+    bool unpublished;   /* the path could not be told, for lack of memory: tried again */
     uint32_t local_idx; /* session on which PINGs are sent */
     uint8_t token_new[8], token_previous[8];
     cq_time began; /* of the validation */
