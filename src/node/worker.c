@@ -323,7 +323,10 @@ static void *run_worker(void *arg)
 {
     struct cq_worker *w = arg;
     struct epoll_event events[MAX_FDS];
+    char name[16];
 
+    snprintf(name, sizeof(name), "packets-%u", w->config.number % 100);
+    (void)pthread_setname_np(pthread_self(), name);
     /* The order of a stop: quit is set, then wake_fd written; commands queued before are carried
      * out in that round. */
     while (!atomic_load_explicit(&w->quit, memory_order_acquire)) {
@@ -404,7 +407,6 @@ static void free_worker(struct cq_worker *w)
 static enum cq_err start_thread(struct cq_worker *w)
 {
     sigset_t all, old;
-    char name[16];
 
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0)
@@ -413,8 +415,6 @@ static enum cq_err start_thread(struct cq_worker *w)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0)
         return rc == EAGAIN ? CQ_ERR_NOMEM : CQ_ERR_IO;
-    snprintf(name, sizeof(name), "packets-%u", w->config.number % 100);
-    (void)pthread_setname_np(w->thread, name);
     return CQ_OK;
 }
 
