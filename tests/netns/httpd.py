@@ -6,6 +6,7 @@
 
 import functools
 import http.server
+import signal
 import socket
 import socketserver
 import sys
@@ -27,6 +28,7 @@ class Server6(Server):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     address, port, folder = sys.argv[1:]
     server = (Server6 if ":" in address else Server)((address, int(port)), functools.partial(Handler, directory=folder))
     print("ready", flush=True)

@@ -4,6 +4,7 @@
 Arguments: words; only the cases whose titles have one of them run.
 """
 
+import subprocess
 import sys
 import time
 
@@ -13,6 +14,7 @@ from netns import check, equal
 from tunnel import INNER4, INNER6
 
 ROTATIONS = 20
+CROSSINGS = 12
 MOST_ROTATION_MS = 50
 EVENTS = ("handshake_complete", "key_rotation")
 
@@ -58,6 +60,26 @@ def under_load(scene):
     check(max(durations) < MOST_ROTATION_MS, f"durations: {sorted(durations)}")
     return [*notes_of(results[:2]), *notes_of(results[2:]),
             f"rotation: median {sorted(durations)[len(durations) // 2]:.2f} ms, longest {max(durations):.2f} ms"]
+
+
+def crossing(scene):
+    """Both sides start a rotation at the same moment; whichever session each takes, nothing is lost."""
+    nodes = tunnel.pair(scene, first={"ListenPort": tunnel.PORT})
+    ends = [node.namespace for node in nodes]
+    tunnel.must_ping(ends[0], INNER4[1])
+    stream = tunnel.Stream(ends, INNER4, rate=1000, size=1000)
+    stream.go()
+    for _ in range(CROSSINGS):
+        commands = [node.namespace.popen(netns.CRYPRQ, "rotate", node.name, env=node.env, stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT, text=True) for node in nodes]
+        outputs = [command.communicate(timeout=20)[0] for command in commands]
+        check(all(command.returncode == 0 for command in commands), f"rotate: {outputs}")
+        time.sleep(0.05)
+    results = stream.finish()
+    check_lossless(results)
+    rotations = [tunnel.peer_status(node)["rotations"] for node in nodes]
+    check(min(rotations) >= CROSSINGS, f"rotations: {rotations}")
+    return [*notes_of(results), f"{rotations} rotations"]
 
 
 def old_sessions_go(scene):
@@ -121,7 +143,7 @@ def outage(scene, which, then=None):
     tunnel.must_ping(ends[0], INNER4[1])
     victim, other = nodes[which], nodes[1 - which]
     # The survivor talks; the killed side is silent unless `then` makes it speak.
-    chatter = ends[1 - which].popen("ping", "-n", "-q", "-i", "0.2", INNER4[which], stdout=netns.subprocess.DEVNULL)
+    chatter = ends[1 - which].popen("ping", "-n", "-q", "-i", "0.2", INNER4[which], stdout=subprocess.DEVNULL)
     time.sleep(1)
     victim.kill("monitor", "node")
     victim.process.wait(5)
@@ -175,6 +197,10 @@ def clean_restart(scene):
     return [f"back {time.monotonic() - began:.2f} s after the restart"]
 
 
+LOADED_CASES = [
+    (f"{ROTATIONS} rotations from alternating sides lose no packet in either direction", under_load),
+    (f"{CROSSINGS} rotations started by both sides at the same moment lose no packet", crossing),
+]
 QUIET_CASES = [
     ("rotation by time with RotateSecs = 60 loses nothing", by_time),
     ("a session without traffic does not rotate until there is some", idle_session),
@@ -190,9 +216,8 @@ def main():
     netns.require(("ip", "ping"))
     tap = netns.Tap()
     with netns.Lab("rotation") as lab:
-        # The one that measures has the machine to itself.
-        tunnel.run_cases(lab, tap, [(f"{ROTATIONS} rotations from alternating sides lose no packet in either direction",
-                                     under_load)], jobs=1)
+        # Those that count packets have the machine to themselves.
+        tunnel.run_cases(lab, tap, LOADED_CASES, jobs=1)
         tunnel.run_cases(lab, tap, QUIET_CASES, jobs=len(QUIET_CASES))
     return tap.finish()
 

@@ -135,6 +135,17 @@ def edges(a, b, mtu, families):
             tunnel.must_ping(source.namespace, target, size=8000)
             for size in (0, 1, 15, 16, 17, largest - 1):
                 tunnel.must_ping(source.namespace, target, size=size)
+        transfer(a, b, own)
+
+
+def transfer(a, b, own, num_bytes=4 << 20):
+    """A file each way."""
+    folder = a.directory / "www"
+    tunnel.fetch(a.namespace, b.namespace, own[1], folder, num_bytes)
+    tunnel.fetch(b.namespace, a.namespace, own[0], folder, num_bytes)
+    for node in (a, b):
+        for reason in ("bad_tag", "tun_write", "tun_malformed", "inner_malformed", "inner_too_big"):
+            equal(tunnel.drops(node, reason), 0, reason)
 
 
 FOUR, SIX = (INNER4, 28), (INNER6, 48)
@@ -163,6 +174,27 @@ def mtu_smallest(scene):
 def mtu_jumbo(scene):
     a, b = tunnel.pair(scene, mtu=9000, first={"MTU": 8000}, second={"MTU": 8000})
     edges(a, b, 8000, (FOUR, SIX))
+
+
+def register_cable(what, *features):
+    @case(f"a cable without {what}: files arrive whole both ways")
+    def plain_cable(scene):
+        a, b = tunnel.pair(scene, run=False)
+        for node in (a, b):
+            tunnel.switch_off(node.namespace, "eth0", *features)
+        tunnel.start(a, b)
+        for own in (INNER4, INNER6):
+            transfer(a, b, own)
+        stream = tunnel.Stream((a.namespace, b.namespace), INNER4, rate=1000, size=1000)
+        stream.go()
+        time.sleep(1)
+        results = stream.finish()
+        check(all(r["missing"] == 0 for r in results), "; ".join(map(tunnel.summary, results)))
+        return [f"flags: {' '.join(tunnel.status(a)['flags'])}"]
+
+
+register_cable("segmentation and receive offloads", "gso", "tso", "gro")
+register_cable("checksum offload", "tx-checksum")
 
 
 # Several peers
@@ -341,6 +373,53 @@ def nat(scene):
     equal(tunnel.session_of(b)["id"], session, "the session")
 
 
+def move(space, old, new):
+    space.run("ip", "addr", "add", f"{new}/24", "dev", "eth0")
+    space.run("ip", "addr", "del", f"{old}/24", "dev", "eth0")
+    # Where the old one was the primary address, the new one went with it.
+    space.run("ip", "addr", "add", f"{new}/24", "dev", "eth0", check_status=False)
+
+
+@case("the initiator's address changes: the session goes on from the new one")
+def initiator_moves(scene):
+    a, b = tunnel.pair(scene)
+    tunnel.must_ping(a.namespace, INNER4[1])
+    session = tunnel.session_of(b)["id"]
+    move(a.namespace, OUTER4[0], "192.0.2.77")
+    tunnel.must_ping(a.namespace, INNER4[1], seconds=5)
+    tunnel.must_ping(b.namespace, INNER4[0], seconds=5)
+    netns.wait_until(lambda: tunnel.peer_status(b)["endpoint"].startswith("192.0.2.77:"), 5, "the new address")
+    equal(tunnel.session_of(b)["id"], session, "the session")
+
+
+@case("the responder's address changes: the session goes on once it sends")
+def responder_moves(scene):
+    a, b = tunnel.pair(scene)
+    tunnel.must_ping(a.namespace, INNER4[1])
+    session = tunnel.session_of(a)["id"]
+    move(b.namespace, OUTER4[1], "192.0.2.99")
+    tunnel.must_ping(b.namespace, INNER4[0], seconds=5)
+    netns.wait_until(lambda: tunnel.peer_status(a)["endpoint"].startswith("192.0.2.99:"), 5, "the new address")
+    tunnel.must_ping(a.namespace, INNER4[1], seconds=5)
+    equal(tunnel.session_of(a)["id"], session, "the session")
+
+
+@case("a cable that is cut at the start, and again later")
+def cable_cut(scene):
+    a, b = tunnel.pair(scene, run=False)
+    a.namespace.run("ip", "link", "set", "eth0", "down")
+    tunnel.start(a, b)
+    tunnel.must_not_ping(a.namespace, INNER4[1], 1)
+    a.namespace.run("ip", "link", "set", "eth0", "up")
+    tunnel.must_ping(a.namespace, INNER4[1], seconds=12)
+    session = tunnel.session_of(a)["id"]
+    b.namespace.run("ip", "link", "set", "eth0", "down")
+    tunnel.must_not_ping(b.namespace, INNER4[0], 1)
+    b.namespace.run("ip", "link", "set", "eth0", "up")
+    tunnel.must_ping(b.namespace, INNER4[0], seconds=5)
+    equal(tunnel.session_of(a)["id"], session, "the session")
+
+
 @case("20 % of all datagrams lost in both directions: the tunnel comes up and rotates")
 def loss(scene):
     a, b = tunnel.pair(scene, run=False)
@@ -413,7 +492,7 @@ def keys_from_files(scene):
 
 
 def main():
-    netns.require(("ip", "ping", "nft"))
+    netns.require(("ip", "ping", "nft", "curl"))
     tap = netns.Tap()
     with netns.Lab("tunnel") as lab:
         tunnel.run_cases(lab, tap, CASES)

@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import itertools
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -83,14 +84,27 @@ class Scene:
         self.nodes.append(node)
         return node
 
+    def end_nodes(self):
+        """Ends all that run in the foreground; gives what was not as it should be."""
+        running = [node for node in self.nodes if node.process is not None and node.process.poll() is None]
+        problems = []
+        for node in running:
+            node.process.terminate()
+        for node in running:
+            try:
+                status = node.process.wait(10)
+            except subprocess.TimeoutExpired:
+                problems.append(f"{node.namespace.label}: does not end")
+                continue
+            if status != 0 or node.leftovers()[0]:
+                problems.append(f"{node.namespace.label}: ended with {status}, left {node.leftovers()[0]}")
+        for node in self.nodes:
+            found = re.search(r"^.*(Sanitizer|runtime error:|event=command_refused).*$", node.log_text(), re.MULTILINE)
+            if found:
+                problems.append(f"{node.namespace.label}: {found.group(0)}")
+        return problems
+
     def close(self):
-        for node in self.nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.process.terminate()
-        for node in self.nodes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if node.process is not None:
-                    node.process.wait(10)
         for namespace in self.namespaces:
             pids = subprocess.run(["ip", "netns", "pids", namespace.name], capture_output=True, text=True, timeout=10,
                                   check=False).stdout.split()
@@ -125,13 +139,15 @@ def run_case(lab, function):
     """(None or the exception, notes, seconds)."""
     scene = Scene(lab, tag_of(next(TAGS)) + "x")
     start = time.monotonic()
-    notes = []
     try:
         notes = function(scene) or []
+        problems = scene.end_nodes()
+        netns.check(not problems, "; ".join(problems))
         return None, notes, time.monotonic() - start
     except (netns.Failure, subprocess.SubprocessError, OSError, AssertionError, ValueError, LookupError) as error:
         return error, scene.logs(), time.monotonic() - start
     finally:
+        scene.end_nodes()
         scene.close()
 
 
@@ -301,6 +317,32 @@ def summary(result):
 
 
 # Tools
+
+
+def fetch(client, server, address, folder, num_bytes, port=8080):
+    """A file of random bytes over HTTP from `server` to `client`; it must arrive as it was."""
+    folder.mkdir(exist_ok=True)
+    content = os.urandom(num_bytes)
+    (folder / "file").write_bytes(content)
+    with http_server(server, address, port, folder):
+        client.run("curl", "-gsSf", "--max-time", "25", "-o", folder / "copy", f"http://{at(address, port)}/file")
+    netns.check((folder / "copy").read_bytes() == content, f"the file from {address} arrived damaged")
+
+
+ETHTOOL_IOCTL = 0x8946
+ETHTOOL_SET = {"tx-checksum": 0x17, "scatter-gather": 0x19, "tso": 0x1f, "gso": 0x24, "gro": 0x2c}
+SET_FEATURE = """
+import array, fcntl, socket, struct, sys
+request = array.array("B", struct.pack("II", int(sys.argv[2]), 0))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    fcntl.ioctl(s, %d, struct.pack("16sP16x", sys.argv[1].encode(), request.buffer_info()[0]))
+""" % ETHTOOL_IOCTL
+
+
+def switch_off(namespace, device, *features):
+    """What `ethtool -K DEVICE FEATURE off` does."""
+    for feature in features:
+        namespace.run(sys.executable, "-c", SET_FEATURE, device, ETHTOOL_SET[feature])
 
 
 def nft(namespace, rules):

@@ -14,6 +14,7 @@ the time. Commands come as lines on standard input; each is answered by one line
 """
 
 import json
+import signal
 import socket
 import struct
 import sys
@@ -112,6 +113,7 @@ def say(answer):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     own, own_port, peer, peer_port, rate, size = sys.argv[1:7]
     text = sys.argv[7] if len(sys.argv) > 7 else ""
     sock = socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM)
