@@ -170,7 +170,7 @@ class Demo:
                     wait = began + (i + 1) * TCP_SECONDS / (TCP_ROTATIONS + 1.5) - time.monotonic()
                     time.sleep(max(0, wait))
                     self.rotate(i)
-                    self.screen.progress(f"TCP through the tunnel, keys replaced {i + 1} times")
+                    self.screen.progress(f"TCP through the tunnel, rotation {i + 1} of {TCP_ROTATIONS}")
                 check(not client.done(), "the transfer ended before the rotations did")
                 end = json.loads(client.result())["end"]
             server.wait(5)
@@ -184,7 +184,7 @@ class Demo:
             stream.go()
             for i in range(STREAM_ROTATIONS):
                 self.rotate(i)
-                self.screen.progress(f"numbered packets, keys replaced {i + 1} times")
+                self.screen.progress(f"numbered packets, rotation {i + 1} of {STREAM_ROTATIONS}")
                 time.sleep(0.15)
             results = stream.finish()
             sent = sum(result["sent"] for result in results)

@@ -63,7 +63,7 @@ class Screen:
         text = f"{title:<{WIDTH - 8}}{seconds:>8}"
         self.line(f"  {self.paint(self.marks[mark], mark)} {text}")
         for note in self.notes:
-            self.line(f"      {note}", "dim")
+            self.line(f"      {note}" if note else "", "dim")
 
     def table(self, rows):
         """Rows of (what, figure)."""
