@@ -45,7 +45,7 @@ static enum cq_err entry_path(char out[CQ_FILE_PATH_MAX], const uint8_t id[CQ_PE
     cq_base64_encode(id, CQ_PEER_ID_LEN, name);
     name[CQ_KEY32_TEXT_LEN - 1] = '\0'; /* the padding */
     for (char *p = name; *p != '\0'; p++)
-        *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+        *p = (char)(*p == '+' ? '-' : *p == '/' ? '_' : *p);
     int n = snprintf(out, CQ_FILE_PATH_MAX, "%s/keys/%s.key", cq_file_state_dir(), name);
     return n > 0 && n < CQ_FILE_PATH_MAX ? CQ_OK : CQ_ERR_RANGE;
 }

@@ -16,8 +16,6 @@
 
 enum { MAX_FDS = 6, MAX_ENV = 8 };
 
-extern char **environ;
-
 static int compare_fds(const void *a, const void *b)
 {
     return *(const int *)a - *(const int *)b;
@@ -28,7 +26,7 @@ static void keep_descriptors(int channel, int handover_fd, const struct cq_hando
 {
     int all[MAX_FDS] = {channel,       handover_fd,    start->listener,
                         start->tun.fd, start->udp.fd4, start->udp.fd6};
-    int kept[MAX_FDS];
+    int kept[MAX_FDS] = {0};
     int num = 0;
 
     for (int i = 0; i < MAX_FDS; i++)

@@ -75,7 +75,7 @@ static void load_peer(struct peers_cache *cache, const struct cq_conf *conf, siz
 static bool load_cache(struct peers_cache *cache, const struct cq_conf *conf,
                        struct cq_failure *failure)
 {
-    cache->keys = calloc(conf->num_peers + 1, sizeof(*cache->keys));
+    cache->keys = calloc(conf->num_peers + 1, sizeof(struct cq_public_key *));
     cache->replied = calloc(conf->num_peers + 1, sizeof(*cache->replied));
     if (cache->keys == NULL || cache->replied == NULL)
         return cq_fail(failure, "out of memory");
@@ -135,9 +135,10 @@ static void leave_terminal(void *ctx)
 _Noreturn static void become_background(struct cq_monitor_options *options, int report_fd)
 {
     struct cq_failure failure = {0};
-    struct background background = {cq_notify_background_sink(), report_fd};
+    static struct background background; /* options refer to it */
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+    background = (struct background){cq_notify_background_sink(), report_fd};
     setsid();
     (void)!chdir("/");
     dup2(null, STDIN_FILENO);

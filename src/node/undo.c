@@ -60,7 +60,7 @@ static bool escape(char *out, size_t size, const char *text)
             return false;
         if (*text == '\n' || *text == '\\') {
             out[len++] = '\\';
-            out[len++] = *text == '\n' ? 'n' : '\\';
+            out[len++] = (char)(*text == '\n' ? 'n' : '\\');
         } else {
             out[len++] = *text;
         }
@@ -76,7 +76,7 @@ static void unescape(char *text)
     for (const char *from = text; *from != '\0'; from++) {
         if (from[0] == '\\' && from[1] != '\0') {
             from++;
-            *to++ = *from == 'n' ? '\n' : *from;
+            *to++ = (char)(*from == 'n' ? '\n' : *from);
         } else {
             *to++ = *from;
         }
@@ -155,20 +155,36 @@ bool cq_undo_run_hook(const char *name, const char *kind, const char *command, i
     return false;
 }
 
+/* Exactly the numbers of a rule, separated by spaces. False: it is half a line, or damaged. */
+static bool parse_rule(const char *fields, struct cq_rule *out)
+{
+    unsigned long numbers[7];
+    char *end = NULL;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        errno = 0;
+        numbers[i] = strtoul(fields, &end, 10);
+        if (errno != 0 || end == fields || numbers[i] > UINT32_MAX)
+            return false;
+        fields = end;
+    }
+    *out = (struct cq_rule){.family = (uint8_t)numbers[0],
+                            .priority = (uint32_t)numbers[1],
+                            .table = (uint32_t)numbers[2],
+                            .mark = (uint32_t)numbers[3],
+                            .not_mark = numbers[4] != 0,
+                            .no_default = numbers[5] != 0,
+                            .udp_source = (uint16_t)numbers[6]};
+    return *end == '\0';
+}
+
 static bool undo_rule(const char *name, const char *fields)
 {
-    unsigned family, udp_source;
-    int not_mark, no_default;
-    struct cq_rule rule = {0};
+    struct cq_rule rule;
     struct cq_netlink *nl = NULL;
 
-    if (sscanf(fields, "%u %" SCNu32 " %" SCNu32 " %" SCNu32 " %d %d %u", &family, &rule.priority,
-               &rule.table, &rule.mark, &not_mark, &no_default, &udp_source) != 7)
-        return true; /* half a line: the rule was not made */
-    rule.family = (uint8_t)family;
-    rule.not_mark = not_mark != 0;
-    rule.no_default = no_default != 0;
-    rule.udp_source = (uint16_t)udp_source;
+    if (!parse_rule(fields, &rule))
+        return true; /* the rule was not made */
     enum cq_err err = cq_netlink_open(&nl);
     if (err == CQ_OK)
         err = cq_netlink_rule_delete(nl, &rule);

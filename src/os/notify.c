@@ -46,12 +46,13 @@ void cq_notify(const char *state)
 bool cq_notify_stderr_is_journal(void)
 {
     const char *stream = secure_getenv("JOURNAL_STREAM");
-    unsigned long device, inode;
+    char mine[64];
     struct stat st;
 
-    if (stream == NULL || sscanf(stream, "%lu:%lu", &device, &inode) != 2)
+    if (stream == NULL || fstat(STDERR_FILENO, &st) != 0)
         return false;
-    return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+    snprintf(mine, sizeof(mine), "%lu:%lu", (unsigned long)st.st_dev, (unsigned long)st.st_ino);
+    return strcmp(stream, mine) == 0;
 }
 
 enum cq_notify_sink cq_notify_background_sink(void)

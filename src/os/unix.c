@@ -26,9 +26,10 @@ static const char suffix[] = ".sock";
 static enum cq_err fill_address(struct sockaddr_un *address, const char *path)
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address->sun_path))
+    size_t len = strlen(path);
+    if (len >= sizeof(address->sun_path))
         return CQ_ERR_RANGE;
-    strcpy(address->sun_path, path); /* fits: checked above */
+    memcpy(address->sun_path, path, len);
     return CQ_OK;
 }
 
@@ -101,7 +102,7 @@ static bool grow(char **data, size_t *room, size_t len)
 {
     if (*room - len > READ_STEP)
         return true;
-    size_t wanted = *room * 2 + 2 * READ_STEP;
+    size_t wanted = *room * 2 + (size_t)2 * READ_STEP;
     char *grown = realloc(*data, wanted);
     if (grown == NULL)
         return false;
