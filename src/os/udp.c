@@ -85,7 +85,7 @@ static int open_socket(int family, uint16_t port, const struct cq_udp_options *o
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t len = sizeof(a);
 
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)

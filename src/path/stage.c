@@ -82,7 +82,11 @@ void cq_stage_give(struct cq_stage_pool *pool, struct cq_staged *slot)
 static void drop_first(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
                        struct cq_counters *counters, enum cq_drop reason)
 {
-    cq_stage_give(pool, cq_stage_pop(queue));
+    struct cq_staged *slot = cq_stage_pop(queue);
+
+    if (slot == NULL)
+        return;
+    cq_stage_give(pool, slot);
     cq_drop_count(counters, reason, 1);
 }
 

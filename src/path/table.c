@@ -37,7 +37,8 @@ static unsigned count_common(struct key a, struct key b)
 
 static unsigned bit_at(struct key key, unsigned i)
 {
-    return i < 64 ? (unsigned)(key.high >> (63 - i) & 1) : (unsigned)(key.low >> (127 - i) & 1);
+    return i < 64 ? (unsigned)(key.high >> (63 - i) & 1)
+                  : (unsigned)(key.low >> (127 - i) % 64 & 1);
 }
 
 static struct key truncate(struct key key, unsigned bits)
