@@ -96,7 +96,7 @@ static void flush_out(struct cq_worker *w)
 
 static void read_tun(struct cq_worker *w)
 {
-    struct cq_tun_header header;
+    struct cq_tun_header header = {0};
     size_t len = 0;
 
     static_assert(sizeof(header) == sizeof(struct cq_vnet), "the same layout");
