@@ -127,7 +127,8 @@ void cq_keypair_get_status(const struct cq_keypair *keypair, struct cq_keypair_s
  * as `wg show` counts. */
 struct cq_path_peer_status {
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
-    cq_time unanswered_since; /* first DATA (or confirmation) sent since a record last opened;
+    cq_time unanswered_since; /* first DATA, or CONTROL under keys that nothing was opened with yet
+                                 (a confirmation), sent since a record last opened;
                                  CQ_TIME_NEVER: none */
     cq_time unreplied_since;  /* first DATA received since something was last sent; CQ_TIME_NEVER:
                                  none */
@@ -178,13 +179,14 @@ struct cq_path_event {
     uint8_t token[8];      /* PING, PONG */
     struct cq_route route; /* FIRST_RECORD, MOVED, PING, PONG, CLOSE */
     uint64_t counter;      /* FIRST_RECORD, MOVED */
-    uint32_t bytes;        /* FIRST_RECORD, MOVED: length of the datagram */
+    uint32_t bytes;        /* FIRST_RECORD: length of the datagram; MOVED: of all that opened in the
+                              batch; counter is that of its newest */
     cq_time when;
 };
 
 /* The next event that a worker reported, oldest first; false when there is none. Events of several
- * workers are not ordered among each other. No event is lost: a full queue makes the worker report
- * again at the next record. */
+ * workers are not ordered among each other. A full queue makes the worker report again at the next
+ * record; PING, PONG and CLOSE, of which a peer can send any number, are lost then (queue_full). */
 bool cq_path_next_event(struct cq_path *path, struct cq_path_event *out);
 
 #endif
