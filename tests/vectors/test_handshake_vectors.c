@@ -9,6 +9,7 @@
 #include "proto/handshake.h"
 #include "proto/handshake_internal.h"
 #include "proto/mac.h"
+#include "proto/record.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -385,49 +386,56 @@ static void walk_rest(struct vector *v, const struct run *run, struct cq_transcr
 
 /* ---- records ---- */
 
-/* Seals and opens one record by the formula of section 5 with the transport AEAD of crypto/aead.h.
- */
+enum { INNER_MTU = 1420 };
+
+/* Seals one record and opens it again. */
 static void check_record(struct vector *v, const char *prefix, const char *key_name,
                          const char *iv_name, const char *idx_name, uint8_t type)
 {
     char name[64];
-    uint8_t key[32], nonce[12], plain[FIELD_MAX], packet[FIELD_MAX], seq[8];
-    uint8_t record[FIELD_MAX];
+    uint8_t key[32], iv[12], plain[FIELD_MAX], packet[FIELD_MAX], seq[8], record[FIELD_MAX];
+    struct cq_record header = {.type = type}, read;
     struct cq_aead *aead;
 #define FIELD(suffix) (snprintf(name, sizeof(name), "%s_%s", prefix, suffix), name)
     get_exact(v, key_name, key, 32);
-    get_exact(v, iv_name, nonce, 12);
+    get_exact(v, iv_name, iv, 12);
     size_t len = get(v, FIELD("plaintext"), plain, sizeof(plain));
     get_exact(v, FIELD("seq"), seq, 8);
-    assert_int_equal(seq[0], 0);
-    seq[0] = (uint8_t)get_number(v, FIELD("lane"), 1);
-    for (size_t i = 0; i < 8; i++)
-        nonce[4 + i] ^= seq[i];
-    memset(record, 0, 16);
-    record[0] = type;
-    record[1] = CQ_PROTOCOL_VERSION;
-    record[2] = (uint8_t)get_number(v, FIELD("flags"), 1);
-    cq_store_be32(record + 4, get_number(v, idx_name, 4));
-    memcpy(record + 8, seq, 8);
+    unsigned lane = get_number(v, FIELD("lane"), 1);
+    header.flags = (uint8_t)get_number(v, FIELD("flags"), 1);
+    header.receiver = get_number(v, idx_name, 4);
+    header.counter = cq_record_counter(lane, cq_load_be64(seq));
+    cq_record_write(record, &header);
 
     enum cq_suite suite = (enum cq_suite)get_number(v, "suite", 1);
-    struct cq_aead_op op = {
-        .ad = record, .ad_len = 16, .in = plain, .out = record + 16, .len = len};
-    memcpy(op.nonce, nonce, sizeof(nonce));
-    op.tag = record + 16 + len;
+    struct cq_aead_op op = {.ad = record,
+                            .ad_len = CQ_RECORD_HEADER_LEN,
+                            .in = plain,
+                            .out = record + CQ_RECORD_HEADER_LEN,
+                            .len = len,
+                            .tag = record + CQ_RECORD_HEADER_LEN + len};
+    cq_record_nonce(op.nonce, iv, header.counter);
     assert_int_equal(cq_aead_new(&aead, suite, CQ_AEAD_SEAL, key), CQ_OK);
     assert_int_equal(cq_aead_seal_batch(aead, &op, 1), CQ_OK);
     cq_aead_free(aead);
-    check(v, FIELD("record"), record, 16 + len + 16);
+    check(v, FIELD("record"), record, len + CQ_RECORD_OVERHEAD);
 
-    op.in = record + 16;
+    assert_true(cq_record_is_one(record, len + CQ_RECORD_OVERHEAD));
+    assert_int_equal(cq_record_read(&read, record, len + CQ_RECORD_OVERHEAD), CQ_DROP_NONE);
+    assert_int_equal(read.type, type);
+    assert_int_equal(read.flags, header.flags);
+    assert_int_equal(read.receiver, header.receiver);
+    assert_int_equal(cq_record_lane(read.counter), lane);
+    assert_int_equal(cq_record_seq(read.counter), cq_load_be64(seq));
+    op.in = record + CQ_RECORD_HEADER_LEN;
+    cq_record_nonce(op.nonce, iv, read.counter);
     assert_int_equal(cq_aead_new(&aead, suite, CQ_AEAD_OPEN, key), CQ_OK);
     assert_int_equal(cq_aead_open_batch(aead, &op, 1), CQ_OK);
     cq_aead_free(aead);
-    assert_memory_equal(record + 16, plain, len);
+    assert_memory_equal(record + CQ_RECORD_HEADER_LEN, plain, len);
     if (type == CQ_MSG_DATA) {
         size_t packet_len = get(v, FIELD("packet"), packet, sizeof(packet));
-        assert_int_equal(len, (packet_len + 15) / 16 * 16);
+        assert_int_equal(len, cq_record_padded_len(packet_len, INNER_MTU));
         assert_memory_equal(plain, packet, packet_len);
     }
 #undef FIELD
