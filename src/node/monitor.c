@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -42,6 +43,7 @@ struct monitor {
     struct cq_network network;
     struct cq_sandbox_user user;
     struct cq_names names;
+    struct cq_addr *early; /* per peer: addresses found before the node was there; NULL: none */
     int signal_fd, listener;
     int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
@@ -54,6 +56,7 @@ struct monitor {
 
 static const cq_time patience_with_keeper = 10 * CQ_NS_PER_S;
 static const cq_time patience_at_start = 20 * CQ_NS_PER_S;
+static const cq_time patience_with_names = 5 * CQ_NS_PER_S;
 static const cq_time patience_at_end = 3 * CQ_NS_PER_S;
 
 /* ---- setting up, in this order ---- */
@@ -242,19 +245,93 @@ static bool start_node(struct monitor *m)
     return started;
 }
 
+/* Keeps an answer that came before the node, or gives it to the node. */
+static void serve_name(struct monitor *m, int slot)
+{
+    struct cq_addr addr;
+    size_t peer;
+
+    if (!cq_names_finish(&m->names, slot, cq_clock_now(), &peer, &addr))
+        return;
+    if (m->node.pid == 0)
+        m->early[peer] = addr;
+    else if (cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)peer, &addr, NULL,
+                             0) != CQ_OK)
+        cq_names_want(&m->names, peer);
+}
+
+/* Sets out[0 .. CQ_NAMES_AT_ONCE - 1] to the look-ups that run. True: there are some. */
+static bool poll_names(const struct monitor *m, struct pollfd *out)
+{
+    bool any = false;
+
+    for (int i = 0; i < CQ_NAMES_AT_ONCE; i++) {
+        out[i] = (struct pollfd){.fd = m->names.running[i].resolve.fd, .events = POLLIN};
+        any = any || out[i].fd >= 0;
+    }
+    return any;
+}
+
+/*
+ * Where the tunnel takes all traffic, it may well be the only way to a name server once it is up,
+ * and no way before its peer is known. So names are looked up first; what has no answer by then is
+ * asked for again later.
+ */
+static void resolve_early(struct monitor *m)
+{
+    cq_time deadline = cq_clock_now() + patience_with_names;
+    struct pollfd p[CQ_NAMES_AT_ONCE + 1];
+
+    m->early = calloc(m->conf->num_peers + 1, sizeof(*m->early));
+    for (size_t i = 0; m->early != NULL && i < m->conf->num_peers; i++)
+        cq_names_want(&m->names, i);
+    for (;;) {
+        cq_time now = cq_clock_now();
+        cq_names_start(&m->names, now);
+        if (now >= deadline || !poll_names(m, p))
+            return;
+        p[CQ_NAMES_AT_ONCE] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+        if (poll(p, CQ_NAMES_AT_ONCE + 1, (int)((deadline - now) / CQ_NS_PER_MS) + 1) < 0)
+            continue;
+        if (p[CQ_NAMES_AT_ONCE].revents != 0)
+            return;
+        for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
+            if (p[i].revents != 0)
+                serve_name(m, i);
+    }
+}
+
+static void tell_early(struct monitor *m)
+{
+    for (size_t i = 0; i < m->conf->num_peers; i++) {
+        if (m->early == NULL || m->early[i].ip.family == CQ_FAMILY_NONE)
+            cq_names_want(&m->names, i);
+        else if (cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)i, &m->early[i],
+                                 NULL, 0) != CQ_OK)
+            cq_names_want(&m->names, i);
+    }
+    free(m->early);
+    m->early = NULL;
+}
+
 static bool set_up(struct monitor *m)
 {
     if (!take_name(m) || !start_journal(m))
         return false;
     if (cq_sandbox_find_user("cryprq", &m->user) != CQ_OK)
         return cq_fail(m->failure, "there is neither a user cryprq nor nobody");
-    if (cq_names_init(&m->names, m->conf, &m->user) != CQ_OK)
+    if (cq_names_init(&m->names, m->conf) != CQ_OK)
         return cq_fail(m->failure, "out of memory");
     m->has_names = true;
     if (!open_control_socket(m) || !open_device(m) ||
         !record_hooks(m, "PostDown", &m->conf->post_down) ||
-        !run_hooks(m, "PreUp", &m->conf->pre_up) || !set_up_network(m) || !start_node(m))
+        !run_hooks(m, "PreUp", &m->conf->pre_up))
         return false;
+    if (cq_network_takes_all(m->conf))
+        resolve_early(m);
+    if (!set_up_network(m) || !start_node(m))
+        return false;
+    tell_early(m);
     if (cq_undo_device(&m->undo) != CQ_OK)
         return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
     m->has_device_line = true;
@@ -307,18 +384,6 @@ static bool serve_node(struct monitor *m)
     return err == CQ_ERR_AGAIN;
 }
 
-static void serve_name(struct monitor *m, int slot)
-{
-    struct cq_addr addr;
-    size_t peer;
-
-    if (!cq_names_finish(&m->names, slot, cq_clock_now(), &peer, &addr))
-        return;
-    if (cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)peer, &addr, NULL, 0) !=
-        CQ_OK)
-        cq_names_want(&m->names, peer);
-}
-
 static void serve_signal(struct monitor *m)
 {
     struct signalfd_siginfo info;
@@ -363,16 +428,12 @@ static bool run(struct monitor *m)
 
     if (cq_generation_open(&m->generation_fd) != CQ_OK)
         m->generation_fd = -1;
-    for (size_t i = 0; i < m->conf->num_peers; i++)
-        cq_names_want(&m->names, i);
     for (;;) {
         cq_names_start(&m->names, cq_clock_now());
         p[SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
         p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
         p[GENERATION] = (struct pollfd){.fd = m->generation_fd, .events = POLLIN};
-        for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
-            p[FIRST_NAME + i] =
-                (struct pollfd){.fd = m->names.running[i].resolve.fd, .events = POLLIN};
+        (void)poll_names(m, p + FIRST_NAME);
         if (poll(p, NUM, milliseconds_until(cq_names_next_expiry(&m->names))) < 0)
             continue;
         if (p[SIGNALS].revents != 0)
@@ -415,6 +476,7 @@ static void put_back(struct monitor *m)
 {
     if (m->has_names)
         cq_names_wipe(&m->names);
+    free(m->early);
     if (!m->has_device_line)
         end_device(m);
     if (m->undo.fd >= 0) {

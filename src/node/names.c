@@ -21,12 +21,11 @@ static bool has_name(const struct cq_conf_peer *peer)
     return peer->endpoint.host != NULL && !peer->endpoint.is_numeric;
 }
 
-enum cq_err cq_names_init(struct cq_names *names, const struct cq_conf *conf,
-                          const struct cq_sandbox_user *user)
+enum cq_err cq_names_init(struct cq_names *names, const struct cq_conf *conf)
 {
     bool any = false;
 
-    *names = (struct cq_names){.conf = conf, .user = *user};
+    *names = (struct cq_names){.conf = conf};
     for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
         names->running[i].resolve.fd = -1;
     for (size_t i = 0; i < conf->num_peers; i++)
@@ -81,10 +80,12 @@ static void start_one(struct cq_names *names, int slot, size_t index, cq_time no
     struct cq_name *name = &names->names[index];
     const struct cq_conf_endpoint *endpoint = &names->conf->peers[index].endpoint;
 
+    const struct cq_sandbox_user user = {CQ_SANDBOX_RESOLVER_ID, CQ_SANDBOX_RESOLVER_ID};
+
     name->wanted = false;
     names->num_wanted--;
-    if (cq_resolve_start(&names->running[slot].resolve, endpoint->host, endpoint->port,
-                         &names->user) != CQ_OK) {
+    if (cq_resolve_start(&names->running[slot].resolve, endpoint->host, endpoint->port, &user) !=
+        CQ_OK) {
         names->running[slot].resolve.fd = -1;
         put_off(names, index, strerror(errno), now);
         return;

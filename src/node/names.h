@@ -19,7 +19,6 @@ struct cq_name; /* of one peer */
 
 struct cq_names {
     const struct cq_conf *conf;
-    struct cq_sandbox_user user;
     struct cq_name *names; /* one per peer; NULL: nothing to do, ever */
     size_t num_wanted;     /* names that wait to be asked for */
     struct {
@@ -29,8 +28,7 @@ struct cq_names {
 };
 
 /* CQ_ERR_NOMEM. */
-CQ_MUST_CHECK enum cq_err cq_names_init(struct cq_names *names, const struct cq_conf *conf,
-                                        const struct cq_sandbox_user *user);
+CQ_MUST_CHECK enum cq_err cq_names_init(struct cq_names *names, const struct cq_conf *conf);
 /* Ends what runs. A zeroed object is not allowed. */
 void cq_names_wipe(struct cq_names *names);
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "os/guard.h"
+#include "os/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,12 @@ static bool has_default(const struct cq_conf *conf, uint8_t family)
     return false;
 }
 
+bool cq_network_takes_all(const struct cq_conf *conf)
+{
+    return conf->table == CQ_CONF_TABLE_AUTO &&
+           (has_default(conf, CQ_FAMILY_IPV4) || has_default(conf, CQ_FAMILY_IPV6));
+}
+
 /* Whether neither rules nor routes of the family know the table. */
 static bool table_is_free(struct cq_netlink *nl, uint8_t family, uint32_t table)
 {
@@ -70,12 +77,10 @@ bool cq_network_plan(struct cq_network *network, const struct cq_conf *conf, str
 {
     *network =
         (struct cq_network){.conf = conf, .nl = nl, .ifindex = ifindex, .mark = conf->fwmark};
-    if (conf->table != CQ_CONF_TABLE_AUTO)
+    if (!cq_network_takes_all(conf))
         return true;
     network->default4 = has_default(conf, CQ_FAMILY_IPV4);
     network->default6 = has_default(conf, CQ_FAMILY_IPV6);
-    if (!network->default4 && !network->default6)
-        return true;
     return choose_table(network, failure);
 }
 
@@ -156,7 +161,7 @@ static bool add_rules(const struct cq_network *n, uint8_t family, uint16_t port,
 
     if (cq_netlink_rules_look(n->nl, family, 0, &lowest, NULL) != CQ_OK)
         return cq_fail(failure, "cannot read the routing rules: %s", cq_netlink_reason(n->nl));
-    if (lowest < 4)
+    if (lowest < 5)
         return cq_fail(failure, "there is no room before routing rule %u", lowest);
     struct cq_rule tunnel = {.family = family,
                              .priority = lowest - 1,
@@ -167,11 +172,16 @@ static bool add_rules(const struct cq_network *n, uint8_t family, uint16_t port,
     specific.priority = lowest - 2;
     specific.table = MAIN_TABLE;
     specific.no_default = true;
+    struct cq_rule look_ups = {.family = family,
+                               .priority = lowest - 3,
+                               .table = MAIN_TABLE,
+                               .uid = CQ_SANDBOX_RESOLVER_ID};
     struct cq_rule arriving = {
-        .family = family, .priority = lowest - 3, .table = MAIN_TABLE, .udp_source = port};
+        .family = family, .priority = lowest - 4, .table = MAIN_TABLE, .udp_source = port};
     if (family == CQ_FAMILY_IPV4 && !add_rule(n, &arriving, undo, failure))
         return false;
-    return add_rule(n, &specific, undo, failure) && add_rule(n, &tunnel, undo, failure);
+    return add_rule(n, &look_ups, undo, failure) && add_rule(n, &specific, undo, failure) &&
+           add_rule(n, &tunnel, undo, failure);
 }
 
 /* Not having it is no reason to fail: it needs nf_tables and Linux 5.12. */

@@ -9,8 +9,9 @@
  * the kernel asks them, per family:
  *
  *   from here, UDP, source port = ours -> main     (IPv4 only; below)
- *   not marked -> main, but not its default route  what has a more specific route keeps it
- *   not marked -> table N                          everything else goes into the tunnel
+ *   user of name look-ups -> main                  else a dead tunnel keeps its own peer from being
+ * found not marked -> main, but not its default route  what has a more specific route keeps it not
+ * marked -> table N                          everything else goes into the tunnel
  *
  * The first one is for datagrams that arrive: strict reverse-path filtering asks for the way back
  * with their addresses and ports reversed, but without a mark. So neither connection marks nor a
@@ -36,6 +37,9 @@ struct cq_network {
     uint32_t mark;           /* of our datagrams; 0: none */
     bool default4, default6; /* all traffic of the family goes through the tunnel by rules */
 };
+
+/* Whether all traffic of a family is to go through the tunnel by rules. */
+bool cq_network_takes_all(const struct cq_conf *conf);
 
 /* Chooses the mark and the table. False: *failure says why. The caller holds the lock of
  * cq_network_lock. */

@@ -115,9 +115,10 @@ enum cq_err cq_undo_rule(const struct cq_undo *undo, const struct cq_rule *rule)
 {
     char line[128];
 
-    snprintf(line, sizeof(line), "rule %u %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %d %u\n",
-             rule->family, rule->priority, rule->table, rule->mark, rule->not_mark,
-             rule->no_default, rule->udp_source);
+    snprintf(line, sizeof(line),
+             "rule %u %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %d %u %" PRIu32 "\n", rule->family,
+             rule->priority, rule->table, rule->mark, rule->not_mark, rule->no_default,
+             rule->udp_source, rule->uid);
     return append(undo, line);
 }
 
@@ -158,7 +159,7 @@ bool cq_undo_run_hook(const char *name, const char *kind, const char *command, i
 /* Exactly the numbers of a rule, separated by spaces. False: it is half a line, or damaged. */
 static bool parse_rule(const char *fields, struct cq_rule *out)
 {
-    unsigned long numbers[7];
+    unsigned long numbers[8];
     char *end = NULL;
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -174,7 +175,8 @@ static bool parse_rule(const char *fields, struct cq_rule *out)
                             .mark = (uint32_t)numbers[3],
                             .not_mark = numbers[4] != 0,
                             .no_default = numbers[5] != 0,
-                            .udp_source = (uint16_t)numbers[6]};
+                            .udp_source = (uint16_t)numbers[6],
+                            .uid = (uint32_t)numbers[7]};
     return *end == '\0';
 }
 

@@ -6,7 +6,7 @@
  *
  *   cryprq-undo 1
  *   file PATH                      remove it
- *   rule FAMILY PRIORITY TABLE MARK NOT_MARK NO_DEFAULT UDP_SOURCE
+ *   rule FAMILY PRIORITY TABLE MARK NOT_MARK NO_DEFAULT UDP_SOURCE UID
  *   hook KIND COMMAND              ("\n" and "\\" escaped)
  *   device                         the interface ends here (the caller's function)
  *

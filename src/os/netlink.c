@@ -269,6 +269,10 @@ static struct nlmsghdr *begin_rule(struct cq_netlink *nl, int type, int flags,
     }
     if (rule->no_default)
         mnl_attr_put_u32(h, FRA_SUPPRESS_PREFIXLEN, 0);
+    if (rule->uid != 0) {
+        struct fib_rule_uid_range range = {rule->uid, rule->uid};
+        mnl_attr_put(h, FRA_UID_RANGE, sizeof(range), &range);
+    }
     if (rule->udp_source != 0) {
         struct fib_rule_port_range port = {rule->udp_source, rule->udp_source};
         mnl_attr_put_strz(h, FRA_IIFNAME, "lo");

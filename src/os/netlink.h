@@ -52,6 +52,7 @@ struct cq_rule {
     uint32_t mark;       /* packets with this mark; 0: any */
     bool not_mark;       /* ... or with any other than that */
     bool no_default;     /* routes of prefix length 0 in the table do not count */
+    uint32_t uid;        /* packets of this user's processes; 0: any */
     uint16_t udp_source; /* packets made here with UDP and this source port; 0: any */
 };
 

@@ -27,6 +27,10 @@ struct cq_sandbox_user {
     unsigned uid, gid;
 };
 
+/* The number that name look-ups run under, as no other process does: so their packets can be told
+ * from all others. It belongs to nobody by the conventions of distributions and systemd. */
+enum { CQ_SANDBOX_RESOLVER_ID = 65529 };
+
 /* The user `name` where it exists, else nobody. CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_sandbox_find_user(const char *name, struct cq_sandbox_user *out);
 

@@ -182,6 +182,12 @@ class Namespace:
         # Through the namespace's own view of /proc/sys/net.
         self.run("sh", "-c", f"echo {value} > /proc/sys/{name.replace('.', '/')}")
 
+    def use_name_server(self, address):
+        """Programs started here from now on ask this name server (`ip netns exec` puts the file into place)."""
+        folder = pathlib.Path("/etc/netns") / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "resolv.conf").write_text(f"nameserver {address}\n")
+
     def ping(self, address, count=1, timeout=5, size=None):
         """Whether an answer came within timeout seconds."""
         command = ["ping", "-n", "-i", "0.2", "-c", count, "-w", timeout]
@@ -377,6 +383,9 @@ class Lab:
                         os.kill(pid, signal.SIGKILL)
         for namespace in self.namespaces:
             subprocess.run(["ip", "netns", "del", namespace.name], capture_output=True, timeout=10)
+            shutil.rmtree(pathlib.Path("/etc/netns") / namespace.name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir("/etc/netns")
         if os.environ.get("CRYPRQ_KEEP_LAB"):
             print(f"# kept {self.directory}", flush=True)
         else:

@@ -454,6 +454,52 @@ def known_name(scene):
     node.stop()
 
 
+# A name server that answers every question for an IPv4 address with its first argument, and others with nothing.
+NAME_SERVER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[2], 53))
+print("bound", flush=True)
+while True:
+    q, source = s.recvfrom(512)
+    end = q.index(0, 12) + 5
+    wanted = q[end - 4:end - 2] == bytes([0, 1])
+    answer = q[:2] + bytes([0x81, 0x80, 0, 1, 0, wanted, 0, 0, 0, 0]) + q[12:end]
+    if wanted:
+        answer += bytes([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]) + socket.inet_aton(sys.argv[1])
+    s.sendto(answer, source)
+"""
+
+
+def names_and_full_tunnel(server_first):
+    """The name server is reached over the default route, which the tunnel takes."""
+    def case(scene):
+        def start_server():
+            server = scene.a.popen(sys.executable, "-c", NAME_SERVER, "192.0.2.1", "198.51.100.53",
+                                   stdout=subprocess.PIPE, text=True)
+            netns.equal(server.stdout.readline(), "bound\n", "the name server")
+        scene.a.run("ip", "addr", "add", "198.51.100.53/32", "dev", "lo")
+        scene.b.run("ip", "route", "add", "default", "via", "192.0.2.1")
+        scene.b.use_name_server("198.51.100.53")
+        a = scene.node_a().run()
+        b = scene.node_b(endpoint=f"vpn.example.org:{SERVER_PORT}", **FULL)
+        before = scene.b.snapshot()
+        if server_first:
+            start_server()
+        start = time.monotonic()
+        b.run()
+        netns.check(time.monotonic() - start < 7, "up waited for the name for too long")
+        if not server_first:
+            netns.wait_until(lambda: "event=resolve_failed" in b.log_text(), 10, "the failure to be told")
+            start_server()
+        netns.wait_until(lambda: f"192.0.2.1:{SERVER_PORT}" in b.cryprq("show", "wan0").stdout, 15, "the address")
+        netns.check(scene.b.ping("10.8.0.1"), "no answer through the tunnel")
+        b.stop()
+        a.stop()
+        nothing_left(b, before)
+    return case
+
+
 # Confinement and secrets
 
 
@@ -611,6 +657,8 @@ CASES = [
     ("our own ID as a peer", own_id_as_peer),
     ("an unknown host name does not fail up", unknown_name),
     ("a host name becomes an endpoint", known_name),
+    ("a name is looked up before the tunnel takes all traffic", names_and_full_tunnel(True)),
+    ("a name is looked up around a tunnel that takes all traffic", names_and_full_tunnel(False)),
     ("the node is confined", confined),
     ("secrets are in no other process's memory", no_secrets_in_memory),
     ("a damaged cache file is set aside", damaged_cache),
