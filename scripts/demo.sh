@@ -36,6 +36,13 @@ check_machine() {
     { : <>/dev/net/tun; } 2>/dev/null || cannot "/dev/net/tun cannot be opened: this container may not use it"
 }
 
+check_tools() {
+    local tool
+    for tool in python3 ip ss ping curl iperf3 tcpdump; do
+        command -v "$tool" >/dev/null || cannot "$tool is missing: scripts/setup.sh installs it"
+    done
+}
+
 # Whether namespaces can be made and a tunnel in them, which some containers refuse.
 check_namespaces() {
     local name="cqdemo$$" reason
@@ -75,6 +82,7 @@ main() {
     if [[ $setup == yes ]]; then set_up; fi
     export CRYPRQ=${CRYPRQ:-$ROOT/build/cryprq}
     [[ -x $CRYPRQ ]] || die "no program at $CRYPRQ"
+    check_tools
     check_namespaces
     exec python3 -B "$ROOT/scripts/demo/demo.py" "${arguments[@]}"
 }
