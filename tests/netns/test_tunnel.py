@@ -197,6 +197,46 @@ register_cable("segmentation and receive offloads", "gso", "tso", "gro")
 register_cable("checksum offload", "tx-checksum")
 
 
+@case("the outer header: no DSCP, DF set, ECN copied outwards and CE inwards (RFC 6040)")
+def outer_header(scene):
+    a, b = tunnel.pair(scene)
+    tunnel.must_ping(a.namespace, INNER4[1])
+    tunnel.nft(b.namespace, """table inet test {
+        counter outer_dscp { }
+        counter outer_fragmentable { }
+        counter outer_ect { }
+        counter inner_dscp { }
+        counter inner_ce { }
+        chain pre {
+            type filter hook prerouting priority -300;
+            meta l4proto udp ip dscp != cs0 counter name outer_dscp
+            meta l4proto udp ip frag-off & 0x4000 == 0 counter name outer_fragmentable
+            meta l4proto udp ip ecn ect0 counter name outer_ect
+            meta l4proto icmp ip dscp ef counter name inner_dscp
+            meta l4proto icmp ip ecn ce counter name inner_ce
+        }
+    }""")
+
+    def ping(tos):
+        return a.namespace.run("ping", "-n", "-c", 1, "-w", 1, "-Q", tos, INNER4[1], check_status=False).returncode == 0
+
+    def count(name):
+        return tunnel.counter(b.namespace, name)
+
+    check(ping(0xba), "no answer")                  # expedited forwarding, ECT(0)
+    equal([count(name) for name in ("outer_dscp", "outer_fragmentable", "inner_dscp", "inner_ce")], [0, 0, 1, 0],
+          "outer DSCP, outer without DF, inner DSCP, inner CE")
+    check(count("outer_ect") >= 1, "ECT(0) is not on the outer header")
+    tunnel.nft(b.namespace, """table ip congested {
+        chain pre {
+            type filter hook prerouting priority -299;
+            ip protocol udp ip ecn set ce
+        }
+    }""")
+    check(ping(2) and count("inner_ce") == 1, "congestion seen outside is not told inside")
+    check(not ping(0), "a packet that cannot be told of congestion is not dropped")
+
+
 # Several peers
 
 
