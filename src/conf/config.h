@@ -96,8 +96,11 @@ struct cq_conf {
                    1];      /* "": not set (a file does not name it, its file name does) */
     uint8_t *private_key;   /* CQ_SECRET_KEY_LEN bytes in secret memory, or NULL: not (yet) there */
     char *private_key_file; /* NULL: none */
-    bool has_listen_port;   /* without one the kernel chooses, and answering key requests is off */
-    uint16_t listen_port;   /* 0: none configured */
+    bool has_listen_port;   /* without one the kernel chooses */
+    bool answer_keys_off; /* requests for our public key stay unanswered even with a listen port */
+    bool answer_keys_on;  /* they are answered even without one */
+    bool push_keys_off;   /* our public key is not sent to peers that may lack it */
+    uint16_t listen_port; /* 0: none configured */
     struct cq_conf_address *addresses;
     size_t num_addresses;
     uint16_t mtu; /* inner; 0: automatic, CQ_CONF_MTU_DEFAULT */

@@ -8,7 +8,7 @@
  * Invariant: `at` points into the line, so that every message has its column.
  */
 
-enum { MAX_KEYS = 16 };
+enum { MAX_KEYS = 24 };
 
 struct key {
     const char *name;
@@ -27,6 +27,8 @@ static const struct key interface_keys[] = {
     {"FwMark", cq_conf_value_fwmark},
     {"RotateSecs", cq_conf_value_rotate_secs},
     {"Suites", cq_conf_value_suites},
+    {"AnswerKeys", cq_conf_value_answer_keys},
+    {"PushKeys", cq_conf_value_push_keys},
     {"PreUp", cq_conf_value_pre_up, .repeats = true},
     {"PostUp", cq_conf_value_post_up, .repeats = true},
     {"PreDown", cq_conf_value_pre_down, .repeats = true},

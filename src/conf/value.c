@@ -227,6 +227,32 @@ enum cq_err cq_conf_value_fwmark(struct cq_conf_value *v, struct cq_conf_text va
     return refuse(v, value, "is not off, or a number of 32 bits (also in the form 0x1f)");
 }
 
+/* "on" or "off". */
+static enum cq_err read_switch(struct cq_conf_value *v, struct cq_conf_text value, bool *out)
+{
+    *out = cq_conf_text_is(value, "on");
+    if (!*out && !cq_conf_text_is(value, "off"))
+        return refuse(v, value, "is neither on nor off");
+    return CQ_OK;
+}
+
+enum cq_err cq_conf_value_answer_keys(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    enum cq_err err = read_switch(v, value, &v->conf->answer_keys_on);
+
+    v->conf->answer_keys_off = err == CQ_OK && !v->conf->answer_keys_on;
+    return err;
+}
+
+enum cq_err cq_conf_value_push_keys(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    bool on;
+    enum cq_err err = read_switch(v, value, &on);
+
+    v->conf->push_keys_off = err == CQ_OK && !on;
+    return err;
+}
+
 enum cq_err cq_conf_value_rotate_secs(struct cq_conf_value *v, struct cq_conf_text value)
 {
     uint32_t secs;

@@ -45,6 +45,8 @@ cq_conf_value_fn cq_conf_value_mtu;
 cq_conf_value_fn cq_conf_value_table;
 cq_conf_value_fn cq_conf_value_fwmark;
 cq_conf_value_fn cq_conf_value_rotate_secs;
+cq_conf_value_fn cq_conf_value_answer_keys;
+cq_conf_value_fn cq_conf_value_push_keys;
 cq_conf_value_fn cq_conf_value_suites;
 cq_conf_value_fn cq_conf_value_pre_up;
 cq_conf_value_fn cq_conf_value_post_up;

@@ -319,8 +319,8 @@ static enum cq_err make_engine(struct cq_control *control, const bool *replied)
         .rotate_secs = conf->rotate_secs,
         .suites = conf->suites,
         .preferred_suite = preferred,
-        .answer_keys = conf->has_listen_port,
-        .push_keys = true,
+        .answer_keys = conf->answer_keys_on || (conf->has_listen_port && !conf->answer_keys_off),
+        .push_keys = !conf->push_keys_off,
     };
     control->numbers = calloc(conf->num_peers + 1, sizeof(*control->numbers));
     if (control->numbers == NULL)

@@ -55,6 +55,9 @@ static void write_conf(struct cq_writer *w, const struct cq_conf *conf)
     cq_write_bytes(w, conf->interface, sizeof(conf->interface));
     cq_write_bytes(w, conf->private_key, CQ_SECRET_KEY_LEN);
     cq_write_u8(w, conf->has_listen_port);
+    cq_write_u8(w, conf->answer_keys_on);
+    cq_write_u8(w, conf->answer_keys_off);
+    cq_write_u8(w, conf->push_keys_off);
     cq_write_u16(w, conf->mtu);
     cq_write_u16(w, conf->rotate_secs);
     cq_write_u32(w, conf->fwmark);
@@ -204,6 +207,9 @@ static enum cq_err read_all(struct cq_reader *r, struct cq_conf *conf, bool **re
     if (key != NULL)
         err = cq_conf_set_private_key(conf, key);
     conf->has_listen_port = cq_read_u8(r) != 0;
+    conf->answer_keys_on = cq_read_u8(r) != 0;
+    conf->answer_keys_off = cq_read_u8(r) != 0;
+    conf->push_keys_off = cq_read_u8(r) != 0;
     conf->mtu = cq_read_u16(r);
     conf->rotate_secs = cq_read_u16(r);
     conf->fwmark = cq_read_u32(r);

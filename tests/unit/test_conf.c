@@ -47,6 +47,8 @@ static void test_everything(void **state)
                                "FwMark = 0xCA6C\n"
                                "RotateSecs = 60\n"
                                "Suites = chacha20-poly1305, AES-256-GCM\n"
+                               "AnswerKeys = off\n"
+                               "PushKeys = Off\n"
                                "PreUp = echo before %i = ok\n"
                                "PostUp = one\n"
                                "PostUp = two # not three\n"
@@ -88,6 +90,8 @@ static void test_everything(void **state)
     assert_int_equal(conf.table_number, 100);
     assert_int_equal(conf.fwmark, 0xca6c);
     assert_int_equal(conf.rotate_secs, 60);
+    assert_true(conf.answer_keys_off && !conf.answer_keys_on);
+    assert_true(conf.push_keys_off);
     assert_int_equal(conf.suites, 3);
     assert_int_equal(conf.preferred_suite, CQ_CONF_SUITE_CHACHA20_POLY1305);
     assert_string_equal(conf.pre_up.items[0], "echo before %i = ok");
@@ -104,7 +108,7 @@ static void test_everything(void **state)
     assert_int_equal(p->num_allowed_ips, 3);
     check_prefix(&p->allowed_ips[1], "fd00::2/128");
     check_prefix(&p->allowed_ips[2], "10.0.0.0/8");
-    assert_int_equal(p->allowed_positions[1].line, 23);
+    assert_int_equal(p->allowed_positions[1].line, 25);
     assert_int_equal(p->allowed_positions[1].column, 28);
     assert_string_equal(p->endpoint.host, "vpn.example.org");
     assert_false(p->endpoint.is_numeric);
@@ -184,6 +188,8 @@ static const struct {
     {IF "Table = main\n", 3, 9, "Table is not auto, off, or the number"},
     {IF "FwMark = 0x\n", 3, 10, "FwMark is not off, or a number of 32 bits"},
     {IF "FwMark = 0x100000000\n", 3, 10, "FwMark is not off, or a number of 32 bits"},
+    {IF "AnswerKeys = yes\n", 3, 14, "AnswerKeys is neither on nor off"},
+    {IF "PushKeys = 1\n", 3, 12, "PushKeys is neither on nor off"},
     {IF "RotateSecs = 59\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "RotateSecs = 3601\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "Suites = aes-128-gcm\n", 3, 10, "Suites is a list of aes-256-gcm and chacha20-poly1305"},
@@ -196,7 +202,8 @@ static const struct {
      "unknown key \"AllowedIPs\" in [Interface]: it belongs in [Peer]"},
     {IF "Frobnicate = 1\n", 3, 1,
      "unknown key \"Frobnicate\" in [Interface]: known are PrivateKey, PrivateKeyFile, ListenPort, "
-     "Address, MTU, Table, FwMark, RotateSecs, Suites, PreUp, PostUp, PreDown, PostDown, "
+     "Address, MTU, Table, FwMark, RotateSecs, Suites, AnswerKeys, PushKeys, PreUp, PostUp, "
+     "PreDown, PostDown, "
      "MetricsAddress"},
     /* A key that lost its line is not repeated in the message. */
     {IF "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 3, 1, "unknown key in [Interface]: "},

@@ -69,6 +69,7 @@ static void test_round_trip(void **state)
 
     (void)state;
     parse(&in);
+    in.answer_keys_off = in.push_keys_off = true;
     memset(&key, 0x5a, sizeof(key));
     assert_int_equal(cq_handover_make(&made, &in, cached, replied), CQ_OK);
     cq_handover_set_start(&made, &start);
@@ -76,7 +77,8 @@ static void test_round_trip(void **state)
     assert_memory_equal(&start, &out_start, sizeof(start));
     assert_string_equal(out.interface, "wan0");
     assert_memory_equal(out.private_key, in.private_key, CQ_SECRET_KEY_LEN);
-    assert_true(out.has_listen_port);
+    assert_true(out.has_listen_port && out.answer_keys_off && out.push_keys_off);
+    assert_false(out.answer_keys_on);
     assert_int_equal(out.mtu, in.mtu);
     assert_int_equal(out.rotate_secs, in.rotate_secs);
     assert_int_equal(out.suites, in.suites);
