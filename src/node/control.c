@@ -123,15 +123,22 @@ static bool act(struct cq_control *control)
 /* ---- what comes in ---- */
 
 /* Gives the engine what the worker has. False: there may be more. */
-static bool take_from_worker(struct cq_control *control, cq_time now)
+static bool take_from_worker(struct cq_control *control, cq_time *now)
 {
     const struct cq_worker_datagram *d;
     struct cq_path_event event;
+    uint64_t overflows =
+        cq_counter_get(&cq_worker_counters(control->worker)->drops[CQ_DROP_QUEUE_FULL]);
+
+    if (overflows != control->overflows) {
+        control->overflows = overflows;
+        cq_engine_note_overload(control->engine, *now);
+    }
 
     for (int i = 0; i < MAX_PATH_EVENTS; i++) {
         if (!act(control) || !cq_path_next_event(control->path, &event))
             break;
-        cq_engine_path_event(control->engine, &event, now);
+        cq_engine_path_event(control->engine, &event, *now);
         control->worked = true;
     }
     for (int i = 0; i < MAX_DATAGRAMS; i++) {
@@ -140,7 +147,8 @@ static bool take_from_worker(struct cq_control *control, cq_time now)
         d = cq_worker_next_datagram(control->worker);
         if (d == NULL)
             return true;
-        cq_engine_receive(control->engine, &d->route, d->data, d->len, now);
+        *now = cq_clock_now(); /* a handshake takes time, and says how much */
+        cq_engine_receive(control->engine, &d->route, d->data, d->len, *now);
         cq_worker_pop_datagram(control->worker);
         control->worked = true;
     }
@@ -219,7 +227,7 @@ static void turn(struct cq_control *control)
     /* The timer and the worker need no look at who called: what they call for is done in every
      * turn. */
     cq_worker_acknowledge(control->worker);
-    bool drained = take_from_worker(control, now);
+    bool drained = take_from_worker(control, &now);
     for (int i = 0; i < num; i++) {
         int fd = events[i].data.fd;
         if (fd == control->start.channel)

@@ -33,6 +33,7 @@ struct cq_control {
     uint32_t num_indices;
     int epoll_fd, timer_fd; /* -1: none */
     cq_time started;
+    uint64_t overflows; /* of the worker's queue of handshake datagrams, as last seen */
     /* An action that the worker could not take yet; until it can, nothing new is given to the
      * engine. */
     struct cq_action blocked;
