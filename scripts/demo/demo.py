@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)        # until there is something to clean up
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "netns"))
 
@@ -231,7 +232,7 @@ class Demo:
             for step in steps:
                 step()
         except (netns.Failure, subprocess.SubprocessError, OSError, ValueError, LookupError, AttributeError) as error:
-            self.failure = str(error) or type(error).__name__
+            self.failure = describe(error)
             self.screen.line(f"      {self.failure}", "bad")
             self.show_logs()
         return self.failure is None
@@ -282,6 +283,13 @@ class Demo:
         self.screen.line(f"    ip netns exec {self.spaces[0].name} env {env} {netns.CRYPRQ} show")
         self.screen.line("  End it with:")
         self.screen.line(f"    {os.path.relpath(ROOT / 'scripts' / 'demo.sh')} --stop")
+
+
+def describe(error):
+    if isinstance(error, subprocess.CalledProcessError):
+        said = (error.stderr or "").strip()
+        return f"{' '.join(map(str, error.cmd))}: {said or f'exit status {error.returncode}'}"
+    return str(error) or type(error).__name__
 
 
 def install_handlers(demo):
