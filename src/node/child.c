@@ -9,6 +9,7 @@
 #include "node/control.h"
 #include "node/failure.h"
 #include "node/handover.h"
+#include "node/label.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -35,9 +36,10 @@ struct child {
     struct cq_conf conf;
     bool *replied;
     struct cq_handover_start start;
-    struct cq_identity identity;
+    struct cq_identity *identity; /* in secret memory */
     struct cq_control control;
     struct cq_failure failure;
+    bool keep_memlock; /* its limit could not be raised (containers) */
 };
 
 /* Locked memory at most: every peer has sessions and replay windows, and some for everybody. */
@@ -63,8 +65,7 @@ static void seed_json(void)
 
 static bool prepare_memory(struct child *c, int handover_fd)
 {
-    (void)!cq_sandbox_allow_memlock(); /* where this is refused, locking says whether the limit
-                                          suffices */
+    c->keep_memlock = cq_sandbox_allow_memlock() != CQ_OK;
     if (cq_secret_init(secret_limit(handover_fd), true) != CQ_OK)
         return cq_fail(&c->failure, "cannot lock memory for keys: raise the limit (ulimit -l, "
                                     "LimitMEMLOCK=)");
@@ -94,26 +95,30 @@ static void verify_keys(struct cq_conf *conf)
 {
     for (size_t i = 0; i < conf->num_peers; i++) {
         struct cq_conf_peer *p = &conf->peers[i];
-        char label[CQ_CONF_LABEL_MAX], quoted[4 * CQ_CONF_LABEL_MAX];
+        char label[CQ_LABEL_MAX];
         if (p->public_key == NULL || cq_public_key_verify(p->public_key, p->id) == CQ_OK)
             continue;
         free(p->public_key);
         p->public_key = NULL;
-        cq_log_quote(cq_conf_peer_label(p, label), quoted, sizeof(quoted));
-        cq_log(CQ_LOG_WARN, "cached_key_wrong", "interface=%s peer=%s", conf->interface, quoted);
+        cq_log(CQ_LOG_WARN, "cached_key_wrong", "interface=%s %s", conf->interface,
+               cq_label_peer(p, label));
     }
 }
 
 static bool make_identity(struct child *c)
 {
     struct cq_conf_error error;
-    enum cq_err err = cq_identity_init(&c->identity, c->conf.private_key);
+    enum cq_err err = CQ_ERR_NOMEM;
+
+    c->identity = cq_secret_alloc(sizeof(*c->identity));
+    if (c->identity != NULL)
+        err = cq_identity_init(c->identity, c->conf.private_key);
 
     cq_secret_free(c->conf.private_key);
     c->conf.private_key = NULL;
     if (err != CQ_OK)
         return cq_fail(&c->failure, "cannot derive the identity: %s", cq_err_text(err));
-    if (cq_conf_check_own_id(&c->conf, c->identity.id, &error) != CQ_OK)
+    if (cq_conf_check_own_id(&c->conf, c->identity->id, &error) != CQ_OK)
         return cq_fail(&c->failure, "%s", error.message);
     verify_keys(&c->conf);
     return true;
@@ -123,7 +128,7 @@ static bool give_up_privileges(struct child *c)
 {
     if (cq_sandbox_chroot(cq_file_runtime_dir()) != CQ_OK)
         return cq_fail(&c->failure, "cannot change the root directory: %s", strerror(errno));
-    if (cq_sandbox_drop(&c->start.user) != CQ_OK)
+    if (cq_sandbox_drop(&c->start.user, c->keep_memlock) != CQ_OK)
         return cq_fail(&c->failure, "cannot become user %u: %s", c->start.user.uid,
                        strerror(errno));
     if (cq_sandbox_hide() != CQ_OK)
@@ -135,7 +140,7 @@ static bool start_serving(struct child *c)
 {
     const char *what;
     enum cq_err err =
-        cq_control_init(&c->control, &c->conf, c->replied, &c->identity, &c->start, &what);
+        cq_control_init(&c->control, &c->conf, c->replied, c->identity, &c->start, &what);
 
     if (err != CQ_OK)
         return cq_fail(&c->failure, "%s: %s", what, cq_err_text(err));
@@ -152,15 +157,17 @@ static bool start_serving(struct child *c)
     return true;
 }
 
-static void end(struct child *c)
+/* All that is secret lies in the arena, libcrypto's as well, so it goes at once; nothing is used
+ * afterwards. */
+_Noreturn static void end(struct child *c, int status)
 {
-    cq_control_wipe(&c->control);
-    cq_identity_wipe(&c->identity);
-    cq_conf_free(&c->conf);
-    free(c->replied);
+    cq_control_end(&c->control);
+    cq_wipe_stack();
+    cq_secret_shutdown();
+    _exit(status);
 }
 
-int cq_child_run(const char *interface, int handover_fd, int channel)
+void cq_child_run(const char *interface, int handover_fd, int channel)
 {
     static struct child c; /* zeroed; large */
 
@@ -180,13 +187,11 @@ int cq_child_run(const char *interface, int handover_fd, int channel)
                             strlen(c.failure.text)) != CQ_OK)
             cq_log(CQ_LOG_ERROR, "start_failed", "interface=%s reason=\"%s\"", interface,
                    c.failure.text);
-        end(&c);
-        return 1;
+        end(&c, 1);
     }
     enum cq_err err =
-        cq_channel_send(channel, CQ_CHANNEL_READY, 0, NULL, c.identity.id, CQ_PEER_ID_LEN);
+        cq_channel_send(channel, CQ_CHANNEL_READY, 0, NULL, c.identity->id, CQ_PEER_ID_LEN);
     if (err == CQ_OK)
         cq_control_run(&c.control);
-    end(&c);
-    return err == CQ_OK ? 0 : 1;
+    end(&c, err == CQ_OK ? 0 : 1);
 }

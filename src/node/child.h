@@ -9,7 +9,8 @@
                      channel */
 
 /* Takes the handover (node/handover.h) from a descriptor, gives privileges up, serves until the
- * monitor at the other end of the channel (node/channel.h) wants the end. The exit status. */
-int cq_child_run(const char *interface, int handover_fd, int channel);
+ * monitor at the other end of the channel (node/channel.h) wants the end. Ends the
+ * process. */
+_Noreturn void cq_child_run(const char *interface, int handover_fd, int channel);
 
 #endif

@@ -395,20 +395,12 @@ enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *co
     return err;
 }
 
-void cq_control_wipe(struct cq_control *control)
+void cq_control_end(struct cq_control *control)
 {
     if (control->conf == NULL)
         return;
-    cq_worker_stop(control->worker); /* first: it looks into the path */
+    cq_worker_stop(control->worker);
+    control->worker = NULL;
     cq_clients_free(control->clients);
-    cq_engine_free(control->engine);
-    cq_path_free(control->path);
-    free(control->numbers);
-    free(control->indices);
-    if (control->timer_fd >= 0)
-        close(control->timer_fd);
-    if (control->epoll_fd >= 0)
-        close(control->epoll_fd);
-    cq_wipe_stack();
-    memset(control, 0, sizeof(*control));
+    control->clients = NULL;
 }

@@ -45,7 +45,7 @@ struct cq_control {
 /*
  * Makes path, worker, engine with all peers, and what is waited for. replied[i]: the cache says
  * that peer i has replied before. On error *reason (static storage) says what could not be made,
- * and cq_control_wipe takes back the rest. CQ_ERR_*: what the part gave.
+ * and cq_control_end takes back the rest. CQ_ERR_*: what the part gave.
  */
 CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *conf,
                                           const bool *replied, const struct cq_identity *identity,
@@ -55,8 +55,10 @@ CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, const stru
 /* Serves until the monitor asks for the end or is gone; the peers have been told then. */
 void cq_control_run(struct cq_control *control);
 
-/* Stops the worker, erases all keys, frees. A zeroed control is allowed. */
-void cq_control_wipe(struct cq_control *control);
+/* Stops the worker and lets go of the clients. Engine and path stay as they are: their memory is
+ * wiped as a whole by the process that ends (one by one, ten thousands of peers would take
+ * seconds). A zeroed control is allowed. */
+void cq_control_end(struct cq_control *control);
 
 /* Waits for a client's descriptor as well, or for another event on it; cq_clients_ready is called
  * with it. CQ_ERR_IO. */

@@ -1,6 +1,7 @@
 #include "node/names.h"
 
 #include "base/log.h"
+#include "node/label.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,16 +63,15 @@ static void put_off(struct cq_names *names, size_t index, const char *reason, cq
     struct cq_name *name = &names->names[index];
     const struct cq_conf_peer *peer = &names->conf->peers[index];
     cq_time distance = first_distance << (name->failures < 6 ? name->failures : 6);
-    char label[CQ_CONF_LABEL_MAX], quoted_label[4 * CQ_CONF_LABEL_MAX], quoted_reason[128];
+    char label[CQ_LABEL_MAX], quoted_reason[128];
 
     distance = cq_time_min(distance, last_distance);
     name->failures++;
     name->not_before = now + distance;
     cq_names_want(names, index);
-    cq_log_quote(cq_conf_peer_label(peer, label), quoted_label, sizeof(quoted_label));
     cq_log_quote(reason, quoted_reason, sizeof(quoted_reason));
-    cq_log(CQ_LOG_WARN, "resolve_failed", "interface=%s peer=%s host=%s reason=%s again_in_s=%lld",
-           names->conf->interface, quoted_label, peer->endpoint.host, quoted_reason,
+    cq_log(CQ_LOG_WARN, "resolve_failed", "interface=%s %s host=%s reason=%s again_in_s=%lld",
+           names->conf->interface, cq_label_peer(peer, label), peer->endpoint.host, quoted_reason,
            (long long)(distance / CQ_NS_PER_S));
 }
 

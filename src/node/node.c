@@ -6,6 +6,7 @@
 #include "node/child.h"
 #include "node/failure.h"
 #include "node/handover.h"
+#include "node/label.h"
 #include "node/lock.h"
 #include "node/monitor.h"
 #include "node/undo.h"
@@ -51,15 +52,14 @@ static void free_cache(struct peers_cache *cache, size_t num)
 static void load_peer(struct peers_cache *cache, const struct cq_conf *conf, size_t i)
 {
     struct cq_cache_entry entry;
-    char label[CQ_CONF_LABEL_MAX], quoted[4 * CQ_CONF_LABEL_MAX];
+    char label[CQ_LABEL_MAX];
     enum cq_err err = cq_cache_load(conf->peers[i].id, &entry);
 
     if (err == CQ_ERR_NOTFOUND)
         return;
     if (err != CQ_OK) {
-        cq_log_quote(cq_conf_peer_label(&conf->peers[i], label), quoted, sizeof(quoted));
-        cq_log(CQ_LOG_WARN, "cache_damaged", "interface=%s peer=%s reason=\"%s\"", conf->interface,
-               quoted,
+        cq_log(CQ_LOG_WARN, "cache_damaged", "interface=%s %s reason=\"%s\"", conf->interface,
+               cq_label_peer(&conf->peers[i], label),
                err == CQ_ERR_INVALID ? "set aside as .damaged; the key will be asked for again"
                                      : strerror(errno));
         return;
@@ -322,5 +322,5 @@ bool cq_node_is_child(int argc, char **argv)
 
 int cq_node_child(void)
 {
-    return cq_child_run(child.interface, child.handover, child.channel);
+    cq_child_run(child.interface, child.handover, child.channel);
 }

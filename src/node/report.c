@@ -1,8 +1,8 @@
 #include "node/report.h"
 
-#include "base/base64.h"
 #include "base/log.h"
 #include "crypto/aead.h"
+#include "node/label.h"
 #include "os/clock.h"
 
 #include <inttypes.h>
@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    LINE_BYTES = 512,
-    PEER_TEXT_BYTES = CQ_KEY32_TEXT_LEN + 4 * CQ_CONF_NAME_MAX + 32,
-};
+enum { LINE_BYTES = 512 };
 
 static enum cq_level level_of(enum cq_event event)
 {
@@ -37,21 +34,12 @@ static enum cq_level level_of(enum cq_event event)
     return CQ_LOG_INFO;
 }
 
-/* "peer=ID name=NAME" of an engine's peer number, or "" where none is concerned. */
-static void peer_text(const struct cq_control *control, uint32_t number, char out[PEER_TEXT_BYTES])
+/* The peer of an engine's number, or "" where none is concerned. */
+static void peer_text(const struct cq_control *control, uint32_t number, char out[CQ_LABEL_MAX])
 {
-    char id[CQ_KEY32_TEXT_LEN + 1], quoted[4 * CQ_CONF_NAME_MAX + 3];
-
     out[0] = '\0';
-    if (number >= control->num_indices || control->indices[number] >= control->conf->num_peers)
-        return;
-    const struct cq_conf_peer *peer = &control->conf->peers[control->indices[number]];
-    cq_base64_encode(peer->id, CQ_PEER_ID_LEN, id);
-    if (peer->name[0] == '\0')
-        snprintf(out, PEER_TEXT_BYTES, "peer=%s", id);
-    else
-        snprintf(out, PEER_TEXT_BYTES, "peer=%s name=%s", id,
-                 cq_log_quote(peer->name, quoted, sizeof(quoted)));
+    if (number < control->num_indices && control->indices[number] < control->conf->num_peers)
+        cq_label_peer(&control->conf->peers[control->indices[number]], out);
 }
 
 static void session_text(const uint8_t sid[8], char out[17])
@@ -108,7 +96,7 @@ static void details_text(const struct cq_action *action, char out[LINE_BYTES])
 void cq_report_event(const struct cq_control *control, const struct cq_action *action)
 {
     enum cq_level level = level_of(action->event.event);
-    char peer[PEER_TEXT_BYTES], details[LINE_BYTES];
+    char peer[CQ_LABEL_MAX], details[LINE_BYTES];
 
     if (level > cq_log_level())
         return;

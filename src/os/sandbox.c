@@ -77,16 +77,33 @@ enum cq_err cq_sandbox_find_user(const char *name, struct cq_sandbox_user *out)
     return CQ_OK;
 }
 
-enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user)
+/* Whether no capability is left but, where it is to be kept, that of locking memory. */
+static bool is_bare(bool keep_memlock)
 {
+    static const capng_type_t sets[] = {CAPNG_EFFECTIVE, CAPNG_PERMITTED, CAPNG_INHERITABLE};
+
+    if (capng_get_caps_process() != 0)
+        return false;
+    for (unsigned c = 0; c <= CAP_LAST_CAP; c++)
+        for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+            if (capng_have_capability(sets[i], c) != 0 && !(keep_memlock && c == CAP_IPC_LOCK))
+                return false;
+    return true;
+}
+
+enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user, bool keep_memlock)
+{
+    capng_get_caps_process();
+    keep_memlock = keep_memlock && capng_have_capability(CAPNG_PERMITTED, CAP_IPC_LOCK) != 0;
     capng_clear(CAPNG_SELECT_ALL);
+    if (keep_memlock)
+        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_IPC_LOCK);
     if (capng_change_id((int)user->uid, (int)user->gid,
                         CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) != 0)
         return CQ_ERR_PERM;
     if (setuid(0) == 0 || geteuid() != user->uid || getegid() != user->gid)
         return CQ_ERR_PERM; /* the way back is open: something is wrong with this machine */
-    capng_get_caps_process();
-    return capng_have_capabilities(CAPNG_SELECT_ALL) == CAPNG_NONE ? CQ_OK : CQ_ERR_PERM;
+    return is_bare(keep_memlock) ? CQ_OK : CQ_ERR_PERM;
 }
 
 /* What the threads of a running node call. */

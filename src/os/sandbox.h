@@ -34,9 +34,10 @@ enum { CQ_SANDBOX_RESOLVER_ID = 65529 };
 /* The user `name` where it exists, else nobody. CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_sandbox_find_user(const char *name, struct cq_sandbox_user *out);
 
-/* Becomes that user: no supplementary groups, no capability in any set, no way back (checked).
- * CQ_ERR_PERM. */
-CQ_MUST_CHECK enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user);
+/* Becomes that user: no supplementary groups, no capability in any set, no way back (checked). With
+ * keep_memlock the capability to lock memory stays, for a process that may not raise its limit
+ * (cq_sandbox_allow_memlock) and would run into it. CQ_ERR_PERM. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user, bool keep_memlock);
 
 /*
  * Leaves to all threads of this process only the system calls that a running node makes (the list

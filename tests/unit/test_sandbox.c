@@ -214,7 +214,7 @@ static int drop(void)
     struct cq_sandbox_user user;
 
     if (cq_sandbox_find_user("no such user here", &user) != CQ_OK ||
-        cq_sandbox_drop(&user) != CQ_OK)
+        cq_sandbox_drop(&user, false) != CQ_OK)
         return REFUSED;
     if (getuid() != user.uid || geteuid() != user.uid || getegid() != user.gid || user.uid == 0)
         return 1;
