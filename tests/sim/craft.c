@@ -42,10 +42,10 @@ void craft_accept(struct craft *c, const uint8_t accept[CQ_ACCEPT_LEN])
     assert_int_equal(cq_accept_read(&c->state, accept, &c->keys), CQ_DROP_NONE);
 }
 
-size_t craft_keepalive(const struct craft *c, uint64_t seq, uint8_t out[64])
+size_t craft_keepalive(const struct craft *c, uint64_t counter, uint8_t out[64])
 {
     static const uint8_t keepalive[3] = {1, 0, 0};
-    struct cq_record record = {CQ_MSG_CONTROL, 0, c->keys.remote_idx, cq_record_counter(0, seq)};
+    struct cq_record record = {CQ_MSG_CONTROL, 0, c->keys.remote_idx, counter};
     struct cq_aead *aead;
     cq_record_write(out, &record);
     struct cq_aead_op op = {.ad = out,

@@ -22,8 +22,8 @@ void craft_init(struct craft *craft, const struct lab_node *i, const struct lab_
 void craft_offer(struct craft *craft, const uint8_t reply[CQ_REPLY_LEN]);
 /* The session out of an ACCEPT. */
 void craft_accept(struct craft *craft, const uint8_t accept[CQ_ACCEPT_LEN]);
-/* CONTROL record of the initiator on the session: KEEPALIVE with counter number `seq`. */
-size_t craft_keepalive(const struct craft *craft, uint64_t seq, uint8_t out[64]);
+/* CONTROL record of the initiator on the session: KEEPALIVE with this counter. */
+size_t craft_keepalive(const struct craft *craft, uint64_t counter, uint8_t out[64]);
 /* Writes mac1 of INIT, KEY_REQUEST or KEY_PUSH anew for the node that is to receive it. */
 void craft_repair_mac1(uint8_t *msg, size_t len, const struct lab_node *r);
 void craft_wipe(struct craft *craft);

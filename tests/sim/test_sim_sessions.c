@@ -115,7 +115,10 @@ static void test_unconfirmed_session_ends(void **state)
     size_t num = lab_count_sent(duo.lab, duo.a, CQ_MSG_CONTROL);
     assert_true(lab_find_sent(duo.lab, duo.a, CQ_MSG_CONTROL, num - 1)->when <=
                 verified + MS(20) + SECS(30));
-    assert_true(num >= 8);
+    /* 0, 0.4, 1.2, 2.8, 6, 11, 16, 21, 26 s */
+    assert_int_equal(num, 9);
+    assert_int_equal(lab_find_sent(duo.lab, duo.a, CQ_MSG_CONTROL, 8)->when,
+                     verified + MS(20) + SECS(26));
     duo_free(&duo);
 }
 

@@ -78,6 +78,37 @@ static void test_init_schedule(void **state)
     }
 }
 
+/* Asking for a key has no stages: the same bytes for 90 s, up to 5 s (and 20 %) apart. */
+static void test_key_request_schedule(void **state)
+{
+    struct duo duo = duo_new(&(struct duo_config){.of_a.no_key = true});
+    const struct lab_sent *s, *before = NULL;
+    cq_time interval = MS(400);
+    size_t num = 0;
+    (void)state;
+    duo.lab->filter = filter_nothing_passes;
+    lab_record(duo.lab, true);
+    cq_time start = duo.lab->now;
+    (void)lab_send_packet(lab_flow(duo.a, duo.b, 0, 0));
+    lab_run_for(duo.lab, SECS(90) - 1);
+    assert_true(lab_status(duo.a, duo.b).handshaking);
+    lab_run_for(duo.lab, 1);
+    assert_false(lab_status(duo.a, duo.b).handshaking);
+    assert_int_equal(lab_status(duo.a, duo.b).path.num_staged, 0);
+    for (; (s = lab_find_sent(duo.lab, duo.a, CQ_MSG_KEY_REQUEST, num)) != NULL; num++) {
+        if (before != NULL) {
+            assert_true(same_bytes(s, before));
+            assert_between(s->when - before->when, interval, interval + interval / 5);
+            interval = interval * 2 < SECS(5) ? interval * 2 : SECS(5);
+        }
+        before = s;
+    }
+    assert_int_equal(interval, SECS(5));
+    assert_true(before->when > start + SECS(84));
+    assert_int_equal(duo.lab->num_sent, num); /* and nothing else */
+    duo_free(&duo);
+}
+
 /* Each INIT has its own index, ephemeral key and ciphertext. */
 static void test_inits_differ(void **state)
 {
@@ -254,6 +285,40 @@ static void test_cookies_left_out(void **state)
     const struct lab_sent *second = lab_find_sent(duo.lab, duo.a, CQ_MSG_INIT, 1);
     assert_int_equal(second->when, cookie->when + MS(20));
     duo_free(&duo);
+}
+
+/* Whether a's first INIT of a new handshake carries a cookie. */
+static bool next_init_has_cookie(struct duo *duo)
+{
+    lab_record(duo->lab, true);
+    lab_rotate(duo->a, duo->b);
+    const struct lab_sent *init = lab_find_sent(duo->lab, duo->a, CQ_MSG_INIT, 0);
+    assert_non_null(init);
+    return !is_zero(init->datagram->data + CQ_INIT_MAC2, CQ_MAC_LEN);
+}
+
+/* A cookie is kept for 100 s from its receipt, and only for the address for which it was given. */
+static void test_cookie_is_held(void **state)
+{
+    static const struct cq_addr elsewhere = {{CQ_FAMILY_IPV4, {203, 0, 113, 9}}, 999, 0};
+    (void)state;
+    for (unsigned which = 0; which < 3; which++) {
+        struct duo duo = duo_new(NULL);
+        lab_record(duo.lab, true);
+        cq_engine_note_overload(duo.b->engine, duo.lab->now);
+        duo_establish(&duo);
+        cq_time received = lab_find_sent(duo.lab, duo.b, CQ_MSG_COOKIE, 0)->when + MS(20);
+        if (which == 2) {
+            lab_move(duo.b, &elsewhere);
+            (void)lab_send_packet(lab_flow(duo.b, duo.a, 0, 0));
+            lab_run_for(duo.lab, SECS(1));
+            assert_int_equal(duo.a->events[CQ_EVENT_ENDPOINT_CHANGED], 1);
+        } else {
+            lab_run_until(duo.lab, received + SECS(100) - (which == 0));
+        }
+        assert_int_equal(next_init_has_cookie(&duo), which == 0);
+        duo_free(&duo);
+    }
 }
 
 /* INITs to one peer are 0.4 s apart, whatever asks for them; only the answer to a COOKIE need not
@@ -498,22 +563,15 @@ static void test_control_entries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init_schedule),
-        cmocka_unit_test(test_inits_differ),
-        cmocka_unit_test(test_offer_schedule),
-        cmocka_unit_test(test_two_newest_inits),
-        cmocka_unit_test(test_pushes),
-        cmocka_unit_test(test_cookies_left_out),
-        cmocka_unit_test(test_gap_between_inits),
-        cmocka_unit_test(test_staged_packets),
-        cmocka_unit_test(test_passive_keepalive),
-        cmocka_unit_test(test_dead_peer),
-        cmocka_unit_test(test_nobody_dead),
-        cmocka_unit_test(test_persistent_keepalive),
-        cmocka_unit_test(test_idle_is_silent),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_ping_limit),
-        cmocka_unit_test(test_control_entries),
+        cmocka_unit_test(test_init_schedule),     cmocka_unit_test(test_key_request_schedule),
+        cmocka_unit_test(test_inits_differ),      cmocka_unit_test(test_offer_schedule),
+        cmocka_unit_test(test_two_newest_inits),  cmocka_unit_test(test_pushes),
+        cmocka_unit_test(test_cookies_left_out),  cmocka_unit_test(test_cookie_is_held),
+        cmocka_unit_test(test_gap_between_inits), cmocka_unit_test(test_staged_packets),
+        cmocka_unit_test(test_passive_keepalive), cmocka_unit_test(test_dead_peer),
+        cmocka_unit_test(test_nobody_dead),       cmocka_unit_test(test_persistent_keepalive),
+        cmocka_unit_test(test_idle_is_silent),    cmocka_unit_test(test_close),
+        cmocka_unit_test(test_ping_limit),        cmocka_unit_test(test_control_entries),
     };
     return cmocka_run_group_tests_name("sim_timers", tests, NULL, NULL);
 }
