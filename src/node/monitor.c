@@ -301,13 +301,15 @@ static void resolve_early(struct monitor *m)
     }
 }
 
+/* Gives the node what is known by now; for everything else the look-up is (still) wanted. */
 static void tell_early(struct monitor *m)
 {
     for (size_t i = 0; i < m->conf->num_peers; i++) {
-        if (m->early == NULL || m->early[i].ip.family == CQ_FAMILY_NONE)
-            cq_names_want(&m->names, i);
-        else if (cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)i, &m->early[i],
-                                 NULL, 0) != CQ_OK)
+        const struct cq_addr *addr = m->early != NULL ? &m->early[i] : NULL;
+        bool told = addr != NULL && addr->ip.family != CQ_FAMILY_NONE &&
+                    cq_channel_send(m->node.channel, CQ_CHANNEL_RESOLVED, (uint32_t)i, addr, NULL,
+                                    0) == CQ_OK;
+        if (!told)
             cq_names_want(&m->names, i);
     }
     free(m->early);
