@@ -163,7 +163,7 @@ struct lab {
 
 /* ---- the world ---- */
 
-/* link: what new nodes begin with. */
+/* Nodes begin with links of 20 ms that lose nothing. */
 struct lab *lab_new(uint64_t seed);
 void lab_free(struct lab *lab);
 

@@ -17,7 +17,8 @@ void failing_libcrypto_arm(long n);
 /* Whether the armed failure has happened; disarms. */
 bool failing_libcrypto_disarm(void);
 
-/* Blocks that are allocated at present, without what libcrypto keeps for the thread (freed by this). */
+/* Blocks that are allocated at present, without what libcrypto keeps for the thread (which this
+ * frees). */
 long failing_libcrypto_live(void);
 
 #endif
