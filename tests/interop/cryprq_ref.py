@@ -527,7 +527,9 @@ class Node:
         for peer in self.peers.values():
             self._expire_slots(peer)
             for session in list(peer.sessions):
+                # Later at both sides: the peer had completed this one before the other could be.
                 later = any(s.completed > session.completed and s.opened_any
+                            and session.peer_done is not None and session.peer_done < s.born
                             for s in peer.sessions)
                 if session.expired(self.now):
                     self._erase(session, "age")
@@ -624,6 +626,8 @@ class Node:
         first = not session.opened_any
         session.opened_any = True
         session.last_opened = self.now
+        if session.peer_done is None:
+            session.peer_done = self.now
         peer.dead_at = None
         if not session.confirmed:
             self._confirmed(session)

@@ -29,6 +29,7 @@ class Session:
         self.local_idx, self.remote_idx = local_idx, remote_idx
         self.born = born                    # age counts from here
         self.completed = now                # order among the sessions of a peer
+        self.peer_done = now if keys.initiator else None    # by when the peer had completed it
         self.last_opened = now
         self.confirmed = keys.initiator
         self.opened_any = False
