@@ -418,11 +418,14 @@ static void on_limit(struct cq_engine *e, struct cq_peer *peer, struct cq_sessio
 {
     struct cq_keypair_status status;
     cq_keypair_get_status(s->keypair, &status);
-    bool is_current = s == peer->current;
-    if (exhausted && status.failed_tags >= (UINT64_C(1) << 36))
+    if (exhausted && status.failed_tags >= (UINT64_C(1) << 36)) {
+        bool is_current = s == peer->current;
         cq_session_erase(e, peer, s);
-    if (is_current)
-        cq_attempt_want(e, peer, CQ_CAUSE_ROTATION, now);
+        if (is_current)
+            cq_attempt_want(e, peer, CQ_CAUSE_ROTATION, now);
+    } else {
+        on_rotate_due(e, peer, s, now); /* a limit is reported once, so DATA asks from here on */
+    }
 }
 
 static void on_close(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s,

@@ -175,6 +175,28 @@ static void test_rotation_is_asked_for_again(void **state)
     duo_free(&duo);
 }
 
+/* The same where a limit is half used up and the handshake that it started came to nothing. */
+static void test_limit_is_asked_for_again(void **state)
+{
+    struct duo duo = duo_new(&(struct duo_config){.a.rotate_secs = 3600, .b.rotate_secs = 3600});
+    (void)state;
+    duo_establish(&duo);
+    lab_keypair(duo.a, duo.b)->limits.records = 20000;
+    atomic_store(&lab_keypair(duo.a, duo.b)->reserved, 10000);
+    duo.lab->filter = filter_no_handshakes;
+    struct lab_flow *flow = lab_flow(duo.a, duo.b, MS(100), CQ_TIME_NEVER);
+    (void)lab_flow(duo.b, duo.a, SECS(1), CQ_TIME_NEVER);
+    lab_run_for(duo.lab, SECS(89));
+    assert_true(lab_status(duo.a, duo.b).handshaking);
+    lab_run_for(duo.lab, SECS(9));
+    assert_int_equal(lab_status(duo.a, duo.b).failed, 1);
+    duo.lab->filter = NULL;
+    lab_run_for(duo.lab, SECS(10));
+    assert_int_equal(lab_status(duo.a, duo.b).completed, 2);
+    assert_int_equal(flow->staged, 1); /* the very first packet: the limit itself was not met */
+    duo_free(&duo);
+}
+
 /* Records that open on a session that has been replaced start no rotation. */
 static void test_old_session_does_not_rotate(void **state)
 {
@@ -456,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_counters_go_on),
         cmocka_unit_test(test_width_of_the_window),
         cmocka_unit_test(test_rotation_is_asked_for_again),
+        cmocka_unit_test(test_limit_is_asked_for_again),
         cmocka_unit_test(test_old_session_does_not_rotate),
         cmocka_unit_test(test_late_confirmation_tells_no_address),
         cmocka_unit_test(test_forged_record_moves_nobody),
