@@ -7,7 +7,7 @@
 #include "duo.h"
 
 #include "engine/internal.h"
-#include "proto/wire.h"
+#include "proto/handshake_internal.h"
 
 static const struct cq_addr elsewhere = {{CQ_FAMILY_IPV4, {203, 0, 113, 9}}, 999, 0};
 
@@ -181,6 +181,66 @@ static void test_wrong_mac1_is_no_load(void **state)
     duo_free(&duo);
 }
 
+/* The secret of cookies is random, and so is the nonce with which each is sealed. */
+static void test_cookies_are_random(void **state)
+{
+    uint8_t cookies[2][CQ_COOKIE_LEN], nonces[2][CQ_COOKIE_NONCE_LEN];
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct duo duo = duo_new(&(struct duo_config){.seed = i});
+        get_cookie(&duo, cookies[i]);
+        memcpy(nonces[0], answer(&duo) + CQ_COOKIE_NONCE, sizeof(nonces[0]));
+        get_cookie(&duo, cookies[i]);
+        memcpy(nonces[1], answer(&duo) + CQ_COOKIE_NONCE, sizeof(nonces[1]));
+        assert_memory_not_equal(nonces[0], nonces[1], sizeof(nonces[0]));
+        duo_free(&duo);
+    }
+    assert_memory_not_equal(cookies[0], cookies[1], CQ_COOKIE_LEN);
+}
+
+/* What a handshake of one craft brought: whatever b must draw afresh for each. */
+struct drawn {
+    uint8_t e_r[32], ct_i[CQ_MLKEM_CT_LEN], ct_e[CQ_MLKEM_CT_LEN];
+};
+
+static void open_sealed(struct cq_transcript t, const char *label, size_t head, const uint8_t *msg,
+                        uint8_t *out, size_t len)
+{
+    assert_int_equal(cq_t_mix_hash(&t, CQ_SPANS({msg, head})), CQ_OK);
+    assert_int_equal(cq_t_open(&t, label, out, msg + head, len + CQ_AEAD_TAG_LEN), CQ_OK);
+}
+
+static void draw(struct duo *duo, struct drawn *out)
+{
+    static const uint8_t seed[CQ_MLKEM_SEED_LEN] = {1};
+    struct craft craft;
+    craft_init(&craft, duo->a, duo->b, NULL);
+    assert_int_equal(deliver(duo, craft.init, CQ_INIT_LEN), CQ_MSG_REPLY);
+    const uint8_t *reply = answer(duo);
+    memcpy(out->e_r, reply + CQ_REPLY_E, 32);
+    open_sealed(craft.state.t, "m2 ct", CQ_REPLY_ENC_CT, reply, out->ct_i, CQ_MLKEM_CT_LEN);
+    assert_int_equal(cq_reply_read(&craft.state, reply, &craft.params), CQ_DROP_NONE);
+    assert_int_equal(cq_offer_write(&craft.state, craft.offer, &craft.params, seed), CQ_OK);
+    assert_int_equal(deliver(duo, craft.offer, CQ_OFFER_LEN), CQ_MSG_ACCEPT);
+    open_sealed(craft.state.t, "m4 ct", CQ_ACCEPT_ENC_CT, answer(duo), out->ct_e, CQ_MLKEM_CT_LEN);
+    craft_wipe(&craft);
+}
+
+/* Two handshakes: the keys to which b encapsulates are the same, so ciphertexts differ by what it
+ * drew alone. */
+static void test_responder_draws_afresh(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    struct drawn first, second;
+    (void)state;
+    draw(&duo, &first);
+    draw(&duo, &second);
+    assert_memory_not_equal(first.e_r, second.e_r, sizeof(first.e_r));
+    assert_memory_not_equal(first.ct_i, second.ct_i, sizeof(first.ct_i));
+    assert_memory_not_equal(first.ct_e, second.ct_e, sizeof(first.ct_e));
+    duo_free(&duo);
+}
+
 /* A clone of the machine must not go on with the secret that its twin has. */
 static void test_wipe_forgets_cookies(void **state)
 {
@@ -272,6 +332,55 @@ static void test_another_cookie_another_init(void **state)
     assert_memory_not_equal(before->data + CQ_INIT_CT, after->data + CQ_INIT_CT, 1088);
     assert_memory_not_equal(before->data + CQ_INIT_ENC_FRESH, after->data + CQ_INIT_ENC_FRESH, 24);
     duo_free(&duo);
+}
+
+static bool lose_offers(void *ctx, const struct lab_node *from, struct lab_datagram *d)
+{
+    (void)ctx;
+    (void)from;
+    return d->data[0] != CQ_MSG_OFFER;
+}
+
+/* Each OFFER has an ephemeral key of its own. */
+static void test_offers_differ(void **state)
+{
+    uint8_t offers[2][CQ_MLKEM_EK_LEN + 8];
+    struct duo duo = duo_new(NULL);
+    (void)state;
+    duo.lab->filter = lose_offers;
+    for (unsigned i = 0; i < 2; i++) {
+        lab_record(duo.lab, true);
+        lab_rotate(duo.a, duo.b);
+        lab_run_for(duo.lab, MS(100));
+        const struct lab_datagram *offer = lab_find_sent(duo.lab, duo.a, CQ_MSG_OFFER, 0)->datagram;
+        const struct cq_pending *slot = peer_of(duo.b, duo.a)->pending[0];
+        open_sealed(slot->hs.t, "m3 offer", CQ_ANSWER_HDR_LEN, offer->data, offers[i],
+                    sizeof(offers[i]));
+        lab_run_for(duo.lab, SECS(120)); /* until both have given it up */
+    }
+    assert_memory_not_equal(offers[0], offers[1], CQ_MLKEM_EK_LEN);
+    duo_free(&duo);
+}
+
+/* Many nodes that lose something at the same time do not repeat it at the same time. */
+static void test_retransmission_is_spread(void **state)
+{
+    cq_time first = 0;
+    bool spread = false;
+    (void)state;
+    for (unsigned seed = 0; seed < 4; seed++) {
+        struct duo duo = duo_new(&(struct duo_config){.seed = seed});
+        duo.lab->filter = filter_nothing_passes;
+        lab_record(duo.lab, true);
+        cq_time start = duo.lab->now;
+        lab_rotate(duo.a, duo.b);
+        lab_run_for(duo.lab, MS(500));
+        cq_time interval = lab_find_sent(duo.lab, duo.a, CQ_MSG_INIT, 1)->when - start;
+        spread = spread || (seed > 0 && interval != first);
+        first = interval;
+        duo_free(&duo);
+    }
+    assert_true(spread);
 }
 
 /* The larger ID holds back once for one need, however often the other one begins meanwhile. */
@@ -452,6 +561,22 @@ static void test_resolved_address(void **state)
     duo_free(&duo);
 }
 
+/* A node is no peer of itself, and nobody is a peer twice. */
+static void test_own_id_is_no_peer(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    struct cq_peer_config config = {.endpoint = elsewhere};
+    uint32_t number;
+    (void)state;
+    memcpy(config.id, duo.a->identity.id, sizeof(config.id));
+    assert_int_equal(cq_engine_add_peer(duo.a->engine, &config, duo.lab->now, &number),
+                     CQ_ERR_INVALID);
+    assert_int_equal(cq_engine_add_peer(duo.b->engine, &config, duo.lab->now, &number),
+                     CQ_ERR_EXISTS);
+    assert_int_equal(lab_engine_status(duo.a).num_peers, 1);
+    duo_free(&duo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,9 +586,13 @@ int main(void)
         cmocka_unit_test(test_slot_without_secrets),
         cmocka_unit_test(test_init_rate_under_load),
         cmocka_unit_test(test_wrong_mac1_is_no_load),
+        cmocka_unit_test(test_cookies_are_random),
+        cmocka_unit_test(test_responder_draws_afresh),
         cmocka_unit_test(test_wipe_forgets_cookies),
         cmocka_unit_test(test_wipe_forgets_handshakes),
         cmocka_unit_test(test_another_cookie_another_init),
+        cmocka_unit_test(test_offers_differ),
+        cmocka_unit_test(test_retransmission_is_spread),
         cmocka_unit_test(test_holds_back_once),
         cmocka_unit_test(test_held_back_for_good),
         cmocka_unit_test(test_late_accept_counts),
@@ -471,6 +600,7 @@ int main(void)
         cmocka_unit_test(test_key_response_for_an_init),
         cmocka_unit_test(test_configured_address_is_tried),
         cmocka_unit_test(test_resolved_address),
+        cmocka_unit_test(test_own_id_is_no_peer),
     };
     return cmocka_run_group_tests_name("sim_rules", tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static void test_erased_keys_open_nothing(void **state)
 static void test_close_ends_one_session(void **state)
 {
     struct duo duo = duo_new(NULL);
-    uint8_t close[] = {CQ_CONTROL_CLOSE, 0, 1, CQ_CLOSE_SHUTDOWN};
+    uint8_t close[] = {CQ_CONTROL_CLOSE, 0, 1, 77}; /* whatever the reason */
     uint8_t first[8], second[8];
     (void)state;
     duo_establish(&duo);
@@ -393,6 +393,24 @@ static void test_what_proves_an_address(void **state)
     duo_free(&t.duo);
 }
 
+/* Each trial has tokens that cannot be known beforehand. */
+static void test_tokens_are_fresh(void **state)
+{
+    static const struct cq_addr third = {{CQ_FAMILY_IPV4, {203, 0, 113, 10}}, 999, 0};
+    uint8_t pong[11];
+    (void)state;
+    struct trial t = begin_trial();
+    struct lab_datagram moved = catch_packet(&t.duo, &t.duo.a->flows[0]);
+    moved.from = third;
+    lab_record(t.duo.lab, true);
+    deliver(t.duo.b, &moved);
+    make_pong(&t.duo, last_ping(&t.duo, &third), pong);
+    assert_memory_not_equal(pong, t.pong_new, 11);
+    make_pong(&t.duo, last_ping(&t.duo, &t.duo.a->address), pong);
+    assert_memory_not_equal(pong, t.pong_old, 11);
+    duo_free(&t.duo);
+}
+
 /* PONG goes where the PING came from, on the session on which it came. */
 static void test_pong_goes_back(void **state)
 {
@@ -483,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_late_confirmation_tells_no_address),
         cmocka_unit_test(test_forged_record_moves_nobody),
         cmocka_unit_test(test_what_proves_an_address),
+        cmocka_unit_test(test_tokens_are_fresh),
         cmocka_unit_test(test_pong_goes_back),
         cmocka_unit_test(test_dead_peer_is_tried_again),
         cmocka_unit_test(test_unanswered_confirmation),
