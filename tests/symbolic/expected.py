@@ -67,10 +67,6 @@ def table(psk):
     }
 
 
-def statics_of(who, early=True):
-    return (f"{who}.x25519", f"{who}.mlkem"), flags("set", early)
-
-
 def has_none(names, have):
     mask = EVERYWHERE
     for name in names:

@@ -288,18 +288,19 @@ class Case:
 
     def names(self):
         """What to call the terms of this case."""
-        named = {value: name for name, value in self.world.keys.items()}
-        named.update({self.world.keys[f"s_{who}"]: f"s_{who}" for who in "ABM"})
+        keys = self.world.keys
+        named = {keys[f"{what}_{who}"]: f"{what}_{who}" for what in ("s", "S", "ek", "ID") for who in "ABM"}
+        for name, value in keys.items():
+            named.setdefault(value, name)
         named.update({self.world.seed(who): f"the ML-KEM seed of {who}" for who in "ABM"})
         for instance in (self.b, self.a):
-            for key, _, plaintext in instance.seals:
-                named.setdefault(key, f"the key that seals <{terms.show(plaintext, named)[:40]}> at {instance.label}")
-            for needs in instance.needs.values():
-                for number, term in enumerate(needs):
-                    named.setdefault(term.args[0], f"key {number + 1} that {instance.label} opens with")
+            fields = [(key, "seals", terms.show(plaintext, named)) for key, _, plaintext in instance.seals]
+            fields += [(term.args[0], "opens", terms.show(term.args[2], named))
+                       for needs in instance.needs.values() for term in needs]
+            for key, verb, plaintext in fields:
+                named.setdefault(key, f"[key with which {instance.label} {verb} {plaintext or 'the empty text'}]")
             for name, value in instance.values.items():
-                if name != "sid":
-                    named[value] = f"{instance.label}'s {name}"
+                named[value] = f"{instance.label}'s {name}"
         return named
 
     def explain(self, name, valuation):
@@ -309,34 +310,47 @@ class Case:
             "key share": [accepted("A", "ACCEPT"), accepted("B", "OFFER")], "identity": [self.secrets()["identity"]],
             "secrecy I": self.secrets()["secrecy I"], "secrecy R": self.secrets()["secrecy R"],
         }[name]
-        late = name.startswith("secrecy") or name == "identity"
+        late = name in ("secrecy I", "secrecy R", "identity")
         known = {term: mask >> valuation & 1 for term, mask in self.given(early=not late).items()}
         rules = self.rules
         if late:
-            rules = self.later_rules() + [
-                (head, takes, why) for head, takes, why in self.rules
-                if head.op == "flag" and self.early.get(head, 0) >> valuation & 1]
+            # What happened in the session stays; what is lost later does not change it.
+            rules = self.later_rules() + [rule for rule in self.rules
+                                          if rule[0].op == "flag" and self.early.get(rule[0], 0) >> valuation & 1]
+            goals = [goal for goal in goals if self.later.get(goal, 0) >> valuation & 1][:1]
         named, lines = self.names(), [str(self.scenario)]
         for goal in goals:
-            steps = deduce.proof(rules, known, goal)
-            if steps is None:
-                continue
-            for head, takes, why in steps:
-                if why in ("public", "takes apart"):
-                    continue
-                source = ", ".join(shorten(term, named) for term in takes if term.op not in ("lit", "flag"))
-                lines.append(f"  {why}: {shorten(head, named)}" + (f"  from  {source}" if source else ""))
+            for head, takes, why in deduce.proof(rules, known, goal):
+                line = f"  {why}: {shorten(head, named)}" if head.op != "flag" else f"  {why}"
+                line += origin(why, takes, named)
+                if head.op not in TRANSCRIPT and why not in ("public", "takes apart") and line not in lines:
+                    lines.append(line)
         return lines
 
 
-def shorten(term, named, limit=70):
-    text = named.get(term)
-    if text is None:
-        # One level only: deeper ones are steps of their own.
-        inner = [named.get(arg) or (arg.op if terms.children(arg) else terms.show(arg)) if isinstance(arg, terms.Term)
-                 else str(arg) for arg in term.args]
-        text = f"{term.op}({', '.join(inner)})" if terms.children(term) else terms.show(term)
-    return text if len(text) <= limit else text[:limit - 3] + "..."
+# Steps with these are left out of an explanation: hashes and concatenations of what is known.
+TRANSCRIPT = ("hash", "cat", "slice")
+
+
+def origin(why, takes, named):
+    """What a step took, where that says something."""
+    if " sends " in why or " accepts " in why:
+        return ""
+    parts = [shorten(term, named) for term in takes if term.op not in ("lit", "flag", "hash")]
+    return f"  from  {', '.join(parts)}" if parts else ""
+
+
+def shorten(term, named, depth=2):
+    """A term for an explanation: named, or written out to some depth."""
+    if term in named or not terms.children(term):
+        return terms.show(term, named)
+    if term.op == "hash":
+        return "h"
+    if not depth:
+        return f"{term.op}(...)"
+    if term.op in ("ek", "ss", "public", "slice"):
+        depth += 1
+    return f"{term.op}({', '.join(shorten(arg, named, depth - 1) for arg in terms.children(term))})"
 
 
 def identity_key(initiator):

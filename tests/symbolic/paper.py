@@ -16,9 +16,9 @@ ROTATE = (300).to_bytes(2, "big")
 
 
 class Schedule:
-    def __init__(self, text, pair, keys):
+    def __init__(self, text, keys):
         self.text = text
-        self.env = self.names(pair, keys.values)
+        self.env = self.names(keys.values)
         self.h = self.ck = None
         self.label_of = self.rule("K(label)")
         self.message = None
@@ -27,16 +27,18 @@ class Schedule:
 
     # -- what the document's symbols stand for
 
-    def names(self, pair, keys):
-        """Symbols of inputs -> terms, taken from the start of the messages and from the identities."""
-        drawn = {name: terms.atom("@" + name) for name in ("e_I", "e_R", "m_R", "m_I", "m_E", "seed_E", "idx_I", "idx_R")}
+    def names(self, keys):
+        """Symbols of inputs -> terms, for a handshake of A with B."""
+        drawn = {name: terms.atom("@" + name)
+                 for name in ("e_I", "e_R", "m_R", "m_I", "m_E", "seed_E", "idx_I", "idx_R")}
         ek_e = terms.encapsulation_key(drawn["seed_E"])
         env = {f"{what}_{role}": keys[f"{what}_{who}"] for what in ("S", "ek", "ID") for role, who in ("IA", "RB")}
         env.update({"s_I": keys["s_A"], "s_R": keys["s_B"], "psk": terms.atom("?psk"), "ek_E": ek_e,
                     "suite": literal(b"\x01"), "rotate_R": literal(ROTATE), "rotate_I": literal(ROTATE),
-                    "fresh8": literal(bytes(8)), "secret e_I": drawn["e_I"], "secret e_R": drawn["e_R"],
+                    "fresh8": literal(bytes(8)),
                     "e_I": terms.public(drawn["e_I"]), "e_R": terms.public(drawn["e_R"])})
-        for letter, key, ct, m in (("s", "ek_R", "ct_R", "m_R"), ("i", "ek_I", "ct_I", "m_I"), ("e", "ek_E", "ct_E", "m_E")):
+        for letter, key, ct, m in (("s", "ek_R", "ct_R", "m_R"), ("i", "ek_I", "ct_I", "m_I"),
+                                   ("e", "ek_E", "ct_E", "m_E")):
             env[f"K_{letter}"] = terms.shared_secret(drawn[m])
             env[ct] = terms.ciphertext(env[key], drawn[m])
         indices = {"INIT": ("idx_I",), "REPLY": ("idx_R", "idx_I"), "OFFER": ("idx_I", "idx_R"),
@@ -153,9 +155,9 @@ class Schedule:
                                              *self.sealed[message])
 
 
-def run(text, pair, keys):
+def run(text, keys):
     """name -> term, for COMPARED."""
-    schedule = Schedule(text, pair, keys)
+    schedule = Schedule(text, keys)
     for cell in schedule.rows():
         schedule.step(cell)
     schedule.session()

@@ -97,8 +97,8 @@ class Program:
 
 
 class Reader:
-    """mutate(kind, number, parts) may change what goes into a step of the schedule; see mutants.py. Runs of one role only
-    are read then, since in a pair's run the steps of both sides mix."""
+    """mutate(kind, number, parts) may change what goes into a step of the schedule; see mutants.py. Only runs of one
+    role are read then, since in a pair's run the steps of both sides mix."""
 
     def __init__(self, mutate=None):
         self.only_roles = mutate is not None

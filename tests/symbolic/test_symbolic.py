@@ -6,8 +6,8 @@
     ... --explain PROPERTY FLAG,FLAG,... [--psk set] [--mutant NAME]
                                                          one attack, step by step
 
-TRACE is the program trace_handshake of the build (build/tests/symbolic/trace_handshake without it). docs/verification.md
-says what is modelled. Needs nothing but Python's standard library.
+TRACE is the program trace_handshake of the build (build/tests/symbolic/trace_handshake without it).
+docs/verification.md says what is modelled. Needs nothing but Python's standard library.
 """
 
 import argparse
@@ -76,7 +76,8 @@ def pair_of_programs():
     inputs = {"psk": terms.atom("?psk"), "idx_I": drawn("idx_I"), "idx_R": drawn("idx_R"),
               "idx_OFFER": drawn("idx_I"), "idx_ACCEPT": drawn("idx_R"),
               "e_I": terms.public(drawn("e_I")), "e_R": terms.public(drawn("e_R")),
-              "ct_R": terms.ciphertext(keys["ek_B"], drawn("m_R")), "ct_I": terms.ciphertext(keys["ek_A"], drawn("m_I")),
+              "ct_R": terms.ciphertext(keys["ek_B"], drawn("m_R")),
+              "ct_I": terms.ciphertext(keys["ek_A"], drawn("m_I")),
               "ek_E": terms.encapsulation_key(seed),
               "ct_E": terms.ciphertext(terms.encapsulation_key(seed), drawn("m_E"))}
     pair = programs()["pair A B"].values
@@ -91,7 +92,7 @@ def pair_of_programs():
 @suite.case("the code computes the key schedule that docs/protocol.md writes down")
 def code_and_document():
     pair = programs()["pair A B"]
-    computed = paper.run((ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"), pair, programs()["keys"])
+    computed = paper.run((ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"), programs()["keys"])
     equal(sorted(paper.COMPARED - computed.keys()), [], "values that the document does not give")
     for name in sorted(paper.COMPARED):
         check(computed[name] is pair.values[name], f"{name} differs from the document's")
@@ -105,7 +106,7 @@ def document_matters():
                      ('Seal("m2 ct", ct_I)', 'Seal("m2", ct_I)'), ("MixHash(OFFER[0:12])", "MixHash(OFFER[0:8])"),
                      ('"key" ‖ label ‖ h ‖ 0x01', '"key" ‖ label ‖ 0x01'), ("| MixKey(K_e) |", "| MixKey(K_i) |")):
         check(old in text, f"{old} is not in the document")
-        computed = paper.run(text.replace(old, new), pair, programs()["keys"])
+        computed = paper.run(text.replace(old, new), programs()["keys"])
         check(computed["i2r key"] is not pair.values["i2r key"], f"{new} went unnoticed")
 
 
@@ -256,7 +257,8 @@ def print_table():
         for name, text in PROPERTIES.items():
             mask = findings.masks[name]
             print(f"{name}: {text}")
-            print(f"  attack in {mask.bit_count()} sets, holds in {FLAGS.count - mask.bit_count()}; the smallest with one:")
+            print(f"  attack in {mask.bit_count()} sets, holds in {FLAGS.count - mask.bit_count()}"
+                  + ("; the smallest with one:" if mask else ""))
             for valuation in minimal(mask):
                 print(f"    {describe(valuation)}")
             print()
