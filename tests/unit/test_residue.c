@@ -268,8 +268,23 @@ static void test_transport(void **state)
     }
 }
 
+/* Instrumented code keeps its locals in places and sizes of its own, which nothing can wipe. */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { IS_INSTRUMENTED = 1 };
+#else
+enum { IS_INSTRUMENTED = 0 };
+#endif
+
 int main(void)
 {
+    if (IS_INSTRUMENTED) {
+        puts("1..0 # SKIP sanitizers change what stays on the stack");
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_search),    cmocka_unit_test(test_hmac),
         cmocka_unit_test(test_hash),      cmocka_unit_test(test_x25519),

@@ -128,8 +128,8 @@ static void test_names(void **state)
         "\"suites\":[\"chacha20-poly1305\",\"aes-256-gcm\"]",
         "\"bad_mac1\":1007",
         "\"allowed_ips\":[\"10.9.0.0/24\",\"fd00::2/128\"]",
-        "\"session\":{\"id\":\"0123456789abcdef\",\"suite\":\"chacha20-poly1305\",\"age_secs\":60,"
-        "\"rotate_in_secs\":200}",
+        ("\"session\":{\"id\":\"0123456789abcdef\",\"suite\":\"chacha20-poly1305\",\"age_secs\":60,"
+         "\"rotate_in_secs\":200}"),
         "\"session\":null",
         "\"last_drop\":\"bad_tag\"",
         "\"flags\":[\"udp_gso\",\"tun_offload\"]",
