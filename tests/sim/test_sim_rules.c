@@ -473,6 +473,24 @@ static void test_age_begins_with_the_first_offer(void **state)
     duo_free(&duo);
 }
 
+/* Where the generator fails there is no handshake: nothing is sent that was made without it. */
+static void test_no_randomness_no_handshake(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    (void)state;
+    duo.a->random_broken = duo.b->random_broken = true;
+    assert_int_equal(deliver_init(&duo, NULL), 0);
+    assert_int_equal(lab_drops(duo.b, CQ_DROP_HANDSHAKE_INTERNAL), 1);
+    lab_rotate(duo.a, duo.b);
+    lab_run_for(duo.lab, SECS(2));
+    assert_int_equal(duo.a->sent[CQ_MSG_INIT], 0);
+    assert_true(lab_drops(duo.a, CQ_DROP_HANDSHAKE_INTERNAL) > 0);
+    duo.a->random_broken = duo.b->random_broken = false;
+    lab_run_for(duo.lab, SECS(10));
+    assert_true(lab_are_connected(duo.a, duo.b));
+    duo_free(&duo);
+}
+
 /* A KEY_RESPONSE counts only as the answer to a request that waits, even with the right key. */
 static void test_key_response_for_an_init(void **state)
 {
@@ -597,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_held_back_for_good),
         cmocka_unit_test(test_late_accept_counts),
         cmocka_unit_test(test_age_begins_with_the_first_offer),
+        cmocka_unit_test(test_no_randomness_no_handshake),
         cmocka_unit_test(test_key_response_for_an_init),
         cmocka_unit_test(test_configured_address_is_tried),
         cmocka_unit_test(test_resolved_address),
