@@ -595,6 +595,61 @@ static void test_own_id_is_no_peer(void **state)
     duo_free(&duo);
 }
 
+/* ---- tables ---- */
+
+static cq_time earliest(const struct cq_engine *e)
+{
+    cq_time t = CQ_TIME_NEVER;
+    for (uint32_t i = 0; i < e->num_numbers; i++)
+        if (e->peers[i] != NULL)
+            t = cq_time_min(t, e->peers[i]->deadline);
+    return t;
+}
+
+/* With many peers the next expiry is that of the one that is due first. */
+static void test_earliest_deadline(void **state)
+{
+    enum { PEERS = 24 };
+    struct lab *lab = lab_new(5);
+    struct lab_node *hub = lab_add_node(lab, NULL), *nodes[PEERS];
+    (void)state;
+    for (unsigned i = 0; i < PEERS; i++) {
+        nodes[i] = lab_add_node(lab, NULL);
+        lab_add_peer(hub, nodes[i], NULL);
+    }
+    lab->filter = filter_nothing_passes;
+    for (unsigned i = 0; i < 2000; i++) {
+        if (lab_rng_below(&lab->rng, 8) == 0)
+            lab_rotate(hub, nodes[lab_rng_below(&lab->rng, PEERS)]);
+        lab_run_for(lab, MS(50));
+        assert_int_equal(cq_engine_next_expiry(hub->engine), earliest(hub->engine));
+        assert_true(cq_engine_next_expiry(hub->engine) > lab->now);
+    }
+    assert_true(hub->events[CQ_EVENT_HANDSHAKE_FAILED] > 0);
+    lab_free(lab);
+}
+
+/* However many handshakes there were, nothing is left of those that are over. */
+static void test_indices_are_released(void **state)
+{
+    struct duo duo = duo_new(&(struct duo_config){.a.rotate_secs = 60});
+    (void)state;
+    duo_establish(&duo);
+    for (unsigned i = 0; i < 40; i++) {
+        duo.lab->filter = i % 4 == 3 ? lose_offers : NULL;
+        lab_rotate(i % 2 == 0 ? duo.a : duo.b, i % 2 == 0 ? duo.b : duo.a);
+        lab_run_for(duo.lab, SECS(12));
+    }
+    lab_run_for(duo.lab, SECS(400));
+    const struct cq_engine *engines[2] = {duo.a->engine, duo.b->engine};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(engines[i]->num_sessions + engines[i]->num_pending, 0);
+        assert_int_equal(engines[i]->by_index.num_used, 0);
+        assert_int_equal(engines[i]->by_init.num_used, 0);
+    }
+    duo_free(&duo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,6 +675,8 @@ int main(void)
         cmocka_unit_test(test_configured_address_is_tried),
         cmocka_unit_test(test_resolved_address),
         cmocka_unit_test(test_own_id_is_no_peer),
+        cmocka_unit_test(test_earliest_deadline),
+        cmocka_unit_test(test_indices_are_released),
     };
     return cmocka_run_group_tests_name("sim_rules", tests, NULL, NULL);
 }
