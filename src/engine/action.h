@@ -6,6 +6,7 @@
 #define CQ_ENGINE_ACTION_H
 
 #include "base/addr.h"
+#include "base/diagnosis.h"
 #include "base/drop.h"
 #include "base/time.h"
 
@@ -56,8 +57,9 @@ struct cq_event_record {
     uint8_t suite;        /* enum cq_suite, 0: not applicable */
     uint8_t close_reason; /* SESSION_CLOSED */
     enum cq_drop reason;  /* HANDSHAKE_FAILED: the last drop seen of this peer, or CQ_DROP_NONE */
-    cq_time duration;     /* HANDSHAKE_COMPLETE, KEY_ROTATION: from first message to session, ns */
-    uint8_t sid[8];       /* session id, where a session is concerned */
+    enum cq_diagnosis diagnosis; /* HANDSHAKE_FAILED: what the attempt's facts say */
+    cq_time duration; /* HANDSHAKE_COMPLETE, KEY_ROTATION: from first message to session, ns */
+    uint8_t sid[8];   /* session id, where a session is concerned */
 };
 
 struct cq_action {

@@ -173,6 +173,7 @@ static enum cq_drop accept_init(struct cq_engine *e, struct cq_peer *peer,
     peer->pending[slot] = p;
     e->num_pending++;
     peer->accepted_at = now;
+    peer->refused = (struct cq_refusals){0};
     remember(peer, in->msg + CQ_INIT_MAC1, now);
     cq_action_send(e, peer, in->route, p->reply, sizeof(p->reply));
     cq_wipe(&random, sizeof(random));
@@ -203,6 +204,19 @@ static enum cq_drop check_authentic(struct cq_engine *e, struct cq_peer *peer, s
     return accept_init(e, peer, in, reading, params, now);
 }
 
+/* For the peer's status. Copies, and what a cookie mends, say nothing of why there is no session.
+ */
+static void note_refusal(struct cq_peer *peer, enum cq_drop drop, cq_time now)
+{
+    if (drop == CQ_DROP_REPLAYED_INIT || drop == CQ_DROP_COOKIE_REQUIRED ||
+        drop == CQ_DROP_FRESH_MISMATCH)
+        return;
+    peer->refused.drop = drop;
+    peer->refused.last = now;
+    if (peer->refused.num < UINT32_MAX)
+        peer->refused.num++;
+}
+
 /* From the first Diffie-Hellman on. */
 static void check_secrets(struct cq_engine *e, struct incoming *in, cq_time now)
 {
@@ -230,6 +244,8 @@ static void check_secrets(struct cq_engine *e, struct incoming *in, cq_time now)
     cq_wipe(fresh, sizeof(fresh));
     if (drop != CQ_DROP_NONE)
         cq_engine_drop(e, peer, drop);
+    if (peer != NULL && drop != CQ_DROP_NONE)
+        note_refusal(peer, drop, now);
     if (peer != NULL)
         cq_timer_update(e, peer);
 }

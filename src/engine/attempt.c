@@ -13,6 +13,17 @@ static struct cq_own_handshake *newest(struct cq_attempt *a)
     return &a->own[a->newest];
 }
 
+/* An answer to what was sent to this address. */
+static void note_answer(const struct cq_engine *e, struct cq_peer *peer, enum cq_step step,
+                        const struct cq_addr *sent_to)
+{
+    cq_facts_note(&peer->facts, step, e->now);
+    if (e->heard_from == NULL || cq_addr_equal(e->heard_from, sent_to))
+        return;
+    peer->facts.elsewhere = *e->heard_from;
+    cq_facts_note(&peer->facts, CQ_STEP_ANSWER_ELSEWHERE, e->now);
+}
+
 static void forget_own(struct cq_engine *e, struct cq_peer *peer, struct cq_own_handshake *own)
 {
     if (!own->used)
@@ -48,6 +59,7 @@ static void fail(struct cq_engine *e, struct cq_peer *peer)
 {
     struct cq_event_record *log = cq_action_log(e, peer, CQ_EVENT_HANDSHAKE_FAILED);
     log->reason = peer->last_drop;
+    log->diagnosis = cq_diagnosis_of_attempt(&peer->facts);
     cq_action_push(e, CQ_ACTION_DROP_STAGED, peer);
     cq_action_push(e, CQ_ACTION_RESOLVE, peer);
     peer->need_traffic = false;
@@ -108,6 +120,7 @@ static void send_key_request(struct cq_engine *e, struct cq_peer *peer, cq_time 
         a->request_sent = true;
         a->sent_any = true;
         cq_action_send(e, peer, &route, msg, sizeof(msg));
+        cq_facts_note(&peer->facts, CQ_STEP_KEY_REQUEST_SENT, now);
     }
     schedule_next(e, a, now);
 }
@@ -126,9 +139,12 @@ static void send_init(struct cq_engine *e, struct cq_peer *peer, const struct cq
 {
     uint8_t push[CQ_KEY_PUSH_LEN];
     if (push_is_due(e, peer, own->number) &&
-        cq_key_push_write(push, &peer->attempt->macs, &e->config.identity->public_key) == CQ_OK)
+        cq_key_push_write(push, &peer->attempt->macs, &e->config.identity->public_key) == CQ_OK) {
         cq_action_send(e, peer, &own->route, push, sizeof(push));
+        cq_facts_note(&peer->facts, CQ_STEP_KEY_PUSH_SENT, now);
+    }
     cq_action_send(e, peer, &own->route, own->msg, own->len);
+    cq_facts_note(&peer->facts, CQ_STEP_INIT_SENT, now);
     peer->attempt->sent_any = true;
     peer->last_init = now;
     peer->sent_init = true;
@@ -225,6 +241,7 @@ static void retransmit(struct cq_engine *e, struct cq_peer *peer, cq_time now)
         break;
     case CQ_STAGE_OFFER:
         cq_action_send(e, peer, &own->route, own->msg, own->len);
+        cq_facts_note(&peer->facts, CQ_STEP_OFFER_SENT, now);
         schedule_next(e, a, now);
         break;
     }
@@ -261,6 +278,7 @@ static bool start(struct cq_engine *e, struct cq_peer *peer, cq_time now)
     peer->start_at = CQ_TIME_NEVER;
     peer->held_back = false;
     peer->last_drop = CQ_DROP_NONE;
+    cq_facts_begin(&peer->facts, a->began);
     cq_action_log(e, peer, CQ_EVENT_HANDSHAKE_STARTED);
     if (a->next_send <= now)
         retransmit(e, peer, now);
@@ -385,6 +403,8 @@ void cq_attempt_on_reply(struct cq_engine *e, const uint8_t *msg, cq_time now)
     struct cq_handshake_params params;
     cq_engine_params(e, peer, &params);
     enum cq_drop drop = cq_reply_read(&own->hs, msg, &params);
+    note_answer(e, peer, drop == CQ_DROP_NONE ? CQ_STEP_REPLY_RECEIVED : CQ_STEP_REPLY_REFUSED,
+                &own->route.remote);
     if (drop != CQ_DROP_NONE) {
         cq_engine_drop(e, peer, drop);
         return;
@@ -430,6 +450,7 @@ void cq_attempt_on_accept(struct cq_engine *e, const uint8_t *msg, cq_time now)
         cq_engine_drop(e, peer, drop);
         return;
     }
+    note_answer(e, peer, CQ_STEP_ACCEPT_RECEIVED, &own->route.remote);
     cq_time began = own->offered_at, attempt_began = peer->attempt->began;
     struct cq_route route = own->route;
     struct cq_session *s = cq_session_add(e, peer, CQ_ROLE_INITIATOR, &keys, began, now);
@@ -467,6 +488,7 @@ void cq_attempt_on_cookie(struct cq_engine *e, const struct cq_route *route, con
         cq_engine_drop(e, mac1 != NULL ? peer : NULL, CQ_DROP_BAD_COOKIE);
         return;
     }
+    note_answer(e, peer, CQ_STEP_COOKIE_RECEIVED, &sent_to->remote);
     memcpy(peer->cookie, cookie, sizeof(cookie));
     cq_wipe(cookie, sizeof(cookie));
     peer->cookie_until = now + CQ_COOKIE_HELD;
@@ -507,7 +529,10 @@ void cq_attempt_on_key_response(struct cq_engine *e, const uint8_t *msg, cq_time
     struct cq_public_key key;
     memcpy(key.s, msg + CQ_KEY_RESPONSE_KEY, sizeof(key.s));
     memcpy(key.ek, msg + CQ_KEY_RESPONSE_KEY + sizeof(key.s), sizeof(key.ek));
+    note_answer(e, peer, CQ_STEP_KEY_RESPONSE_RECEIVED, &peer->address.current.remote);
     enum cq_err err = cq_public_key_verify(&key, peer->id);
+    if (err == CQ_ERR_AUTH || err == CQ_ERR_INVALID)
+        cq_facts_note(&peer->facts, CQ_STEP_KEY_MISMATCH, now);
     if (err == CQ_OK)
         err = cq_peer_learn_key(e, peer, &key);
     if (err != CQ_OK) {

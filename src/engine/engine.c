@@ -8,8 +8,10 @@
 void cq_engine_drop(struct cq_engine *e, struct cq_peer *peer, enum cq_drop reason)
 {
     cq_drop_count(&e->counters, reason, 1);
-    if (peer != NULL)
+    if (peer != NULL) {
         peer->last_drop = reason;
+        peer->last_drop_at = e->now;
+    }
 }
 
 bool cq_engine_random(struct cq_engine *e, void *out, size_t len)
@@ -350,6 +352,7 @@ void cq_engine_set_endpoint(struct cq_engine *e, uint32_t number, const struct c
 void cq_engine_receive(struct cq_engine *e, const struct cq_route *route, const uint8_t *data,
                        size_t len, cq_time now)
 {
+    e->now = now;
     enum cq_drop drop = cq_wire_check(data, len);
     if (drop == CQ_DROP_NONE && !cq_addr_is_usable(&route->remote))
         drop = CQ_DROP_BAD_SOURCE;
@@ -357,6 +360,7 @@ void cq_engine_receive(struct cq_engine *e, const struct cq_route *route, const 
         cq_engine_drop(e, NULL, drop);
         return;
     }
+    e->heard_from = &route->remote;
     switch ((enum cq_msg_type)data[0]) {
     case CQ_MSG_INIT:
         cq_admit_init(e, route, data, now);
@@ -386,6 +390,17 @@ void cq_engine_receive(struct cq_engine *e, const struct cq_route *route, const 
     case CQ_MSG_CONTROL:
         break; /* cq_wire_check lets none through */
     }
+    e->heard_from = NULL;
+}
+
+void cq_engine_note_send_error(struct cq_engine *e, uint32_t number, enum cq_send_fault fault,
+                               cq_time now)
+{
+    struct cq_peer *peer = cq_engine_peer(e, number);
+    if (peer == NULL || peer->attempt == NULL)
+        return;
+    peer->facts.send_fault = (uint8_t)fault;
+    cq_facts_note(&peer->facts, CQ_STEP_SEND_ERROR, now);
 }
 
 enum cq_err cq_peer_learn_key(struct cq_engine *e, struct cq_peer *peer,
@@ -498,6 +513,7 @@ void cq_engine_path_event(struct cq_engine *e, const struct cq_path_event *ev, c
     struct cq_peer *peer = cq_engine_peer(e, ev->peer);
     if (peer == NULL)
         return;
+    e->now = now;
     if (ev->type == CQ_PATH_NEED_SESSION) {
         on_need_session(e, peer, now);
     } else if (ev->type == CQ_PATH_UNANSWERED) {
@@ -542,6 +558,7 @@ static void close_all(struct cq_engine *e, struct cq_peer *peer)
 
 void cq_engine_handle_expiry(struct cq_engine *e, cq_time now)
 {
+    e->now = now;
     while (e->heap_len > 0 && e->heap[0]->deadline <= now &&
            cq_action_space(e) >= CQ_ACTIONS_PER_TICK) {
         struct cq_peer *peer = e->heap[0];
@@ -626,6 +643,9 @@ enum cq_err cq_engine_peer_status(const struct cq_engine *e, uint32_t number,
     out->last_duration = peer->last_duration;
     out->last_role = peer->last_role;
     out->last_drop = peer->last_drop;
+    out->last_drop_at = peer->last_drop_at;
+    out->attempt = peer->facts;
+    out->refused = peer->refused;
     out->num_sessions = cq_session_count(peer);
     const struct cq_session *s = peer->current;
     if (s != NULL) {

@@ -12,6 +12,7 @@
 #define CQ_ENGINE_ENGINE_H
 
 #include "base/counter.h"
+#include "base/diagnosis.h"
 #include "base/mem.h"
 #include "engine/action.h"
 #include "path/path.h"
@@ -81,6 +82,10 @@ void cq_engine_receive(struct cq_engine *engine, const struct cq_route *route, c
  */
 void cq_engine_note_overload(struct cq_engine *engine, cq_time now);
 
+/* A handshake datagram for the peer could not be sent. For its status alone. */
+void cq_engine_note_send_error(struct cq_engine *engine, uint32_t number, enum cq_send_fault fault,
+                               cq_time now);
+
 /* An event of cq_path_next_event. */
 void cq_engine_path_event(struct cq_engine *engine, const struct cq_path_event *event, cq_time now);
 
@@ -127,8 +132,11 @@ struct cq_peer_status {
     cq_time began;     /* its age counts from here */
     cq_time rotate_at; /* its next planned rotation at this side */
     cq_time send_until, recv_until;
-    unsigned num_sessions;  /* live ones, at most 4 */
-    enum cq_drop last_drop; /* last handshake drop that could be attributed to this peer */
+    unsigned num_sessions;           /* live ones, at most 4 */
+    enum cq_drop last_drop;          /* last handshake drop that could be attributed to this peer */
+    cq_time last_drop_at;            /* valid where there is one */
+    struct cq_attempt_facts attempt; /* our present or last one */
+    struct cq_refusals refused;      /* the peer's handshakes, since we last answered one */
     struct cq_path_peer_status path;
 };
 /* CQ_ERR_NOTFOUND. */

@@ -5,6 +5,7 @@
 #ifndef CQ_ENGINE_INTERNAL_H
 #define CQ_ENGINE_INTERNAL_H
 
+#include "base/diagnosis.h"
 #include "engine/engine.h"
 #include "engine/map.h"
 #include "proto/handshake.h"
@@ -153,6 +154,9 @@ struct cq_peer {
     cq_time last_handshake, last_duration;
     enum cq_role last_role;
     enum cq_drop last_drop;
+    cq_time last_drop_at;
+    struct cq_attempt_facts facts; /* of the present or last attempt */
+    struct cq_refusals refused;    /* handshakes of the peer's */
 
     cq_time deadline; /* in the timer heap */
     uint32_t heap_at; /* position there + 1; 0: not in it */
@@ -190,6 +194,9 @@ struct cq_engine {
 
     uint64_t order; /* of the last completed session */
     uint64_t cookies_sent, keys_sent, keys_erased;
+
+    cq_time now;                      /* of the newest datagram, event or expiry */
+    const struct cq_addr *heard_from; /* source of the datagram being received; NULL: none is */
 
     struct cq_action *actions; /* ring */
     unsigned first_action, num_actions;
