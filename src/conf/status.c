@@ -72,6 +72,15 @@ static const struct field peer_fields[] = {
     {NULL},
 };
 
+/* Members that older nodes do not have: missing ones are zero. */
+static const struct field late_peer_fields[] = {
+    PEER("last_drop_secs", KIND_U64, last_drop_secs),
+    PEER("num_refused", KIND_U64, num_refused),
+    PEER("refused_secs", KIND_U64, refused_secs),
+    PEER("unanswered_secs", KIND_U64, unanswered_secs),
+    {NULL},
+};
+
 static const struct field session_fields[] = {
     PEER("age_secs", KIND_U64, key_age_secs),
     PEER("rotate_in_secs", KIND_U64, rotate_in_secs),
@@ -103,7 +112,7 @@ static uint8_t suite_of_name(const json_t *value)
 void cq_node_status_free(struct cq_node_status *status)
 {
     for (size_t i = 0; i < status->num_peers; i++)
-        free(status->peers[i].allowed_ips);
+        free(status->peers[i].allowed_ips), free(status->peers[i].configured_endpoint);
     free(status->peers);
     *status = (struct cq_node_status){0};
 }
@@ -238,6 +247,43 @@ static json_t *session_value(const struct cq_node_peer_status *peer)
     return NULL;
 }
 
+static json_t *step_value(const struct cq_attempt_facts *facts, enum cq_step step)
+{
+    return json_pack("{s:i,s:I}", "num", (int)facts->num[step], "last_ms",
+                     (json_int_t)facts->last_ms[step]);
+}
+
+/* The steps that were taken, and what they say; null where there was no attempt. */
+static json_t *attempt_value(const struct cq_node_peer_status *peer)
+{
+    const struct cq_attempt_facts *facts = &peer->attempt;
+    char text[CQ_ADDR_TEXT_MAX] = "";
+    int failed = 0;
+
+    if (!facts->happened)
+        return json_null();
+    if (facts->elsewhere.ip.family != CQ_FAMILY_NONE)
+        cq_addr_format(&facts->elsewhere, text);
+    json_t *object = json_object();
+    if (object == NULL)
+        return NULL;
+    failed |= json_object_set_new(object, "secs", number(peer->attempt_secs));
+    for (int i = 0; i < CQ_STEP_COUNT; i++)
+        if (facts->num[i] > 0)
+            failed |= json_object_set_new(object, cq_step_name((enum cq_step)i),
+                                          step_value(facts, (enum cq_step)i));
+    failed |=
+        json_object_set_new(object, "send_fault",
+                            json_string(cq_send_fault_name((enum cq_send_fault)facts->send_fault)));
+    failed |= json_object_set_new(object, "elsewhere", json_string(text));
+    failed |= json_object_set_new(object, "reason",
+                                  json_string(cq_diagnosis_name(cq_diagnosis_of_attempt(facts))));
+    if (failed == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static json_t *peer_value(const struct cq_node_peer_status *peer)
 {
     json_t *object = json_object();
@@ -248,7 +294,13 @@ static json_t *peer_value(const struct cq_node_peer_status *peer)
         set_fields(object, peer_fields, peer) &&
         json_object_set_new(object, "allowed_ips", prefixes_value(peer)) == 0 &&
         json_object_set_new(object, "session", session_value(peer)) == 0 &&
-        json_object_set_new(object, "last_drop", json_string(cq_drop_name(peer->last_drop))) == 0)
+        json_object_set_new(object, "last_drop", json_string(cq_drop_name(peer->last_drop))) == 0 &&
+        set_fields(object, late_peer_fields, peer) &&
+        json_object_set_new(object, "refused", json_string(cq_drop_name(peer->refused))) == 0 &&
+        json_object_set_new(
+            object, "configured_endpoint",
+            json_string(peer->configured_endpoint != NULL ? peer->configured_endpoint : "")) == 0 &&
+        json_object_set_new(object, "attempt", attempt_value(peer)) == 0)
         return object;
     json_decref(object);
     return NULL;
@@ -431,6 +483,16 @@ static bool read_drops(const json_t *object, uint64_t drops[CQ_DROP_COUNT])
     return true;
 }
 
+static bool read_late_fields(const json_t *object, const struct field *fields, void *to)
+{
+    for (; fields->name != NULL; fields++) {
+        const json_t *value = json_object_get(object, fields->name);
+        if (value != NULL && !read_field(fields, value, (char *)to + fields->offset))
+            return false;
+    }
+    return true;
+}
+
 static bool read_last_drop(const json_t *value, enum cq_drop *out)
 {
     if (!json_is_string(value))
@@ -472,6 +534,59 @@ static bool read_session(const json_t *value, struct cq_node_peer_status *out)
            read_fields(value, session_fields, out);
 }
 
+static bool read_step(const json_t *value, struct cq_attempt_facts *facts, enum cq_step step)
+{
+    uint64_t num, last;
+
+    if (value == NULL)
+        return true;
+    if (!read_number(json_object_get(value, "num"), UINT16_MAX, &num) ||
+        !read_number(json_object_get(value, "last_ms"), UINT32_MAX, &last))
+        return false;
+    facts->num[step] = (uint16_t)num;
+    facts->last_ms[step] = (uint32_t)last;
+    return true;
+}
+
+/* Steps and faults of a later version than this are left out. */
+static bool read_attempt(const json_t *object, struct cq_node_peer_status *out)
+{
+    struct cq_attempt_facts *facts = &out->attempt;
+    const char *fault = json_string_value(json_object_get(object, "send_fault"));
+    const char *elsewhere = json_string_value(json_object_get(object, "elsewhere"));
+
+    if (object == NULL || json_is_null(object))
+        return true;
+    if (!json_is_object(object) || fault == NULL || elsewhere == NULL ||
+        !read_number(json_object_get(object, "secs"), INT64_MAX, &out->attempt_secs))
+        return false;
+    facts->happened = true;
+    for (int i = 0; i < CQ_STEP_COUNT; i++)
+        if (!read_step(json_object_get(object, cq_step_name((enum cq_step)i)), facts,
+                       (enum cq_step)i))
+            return false;
+    for (int i = 0; i < CQ_SEND_FAULT_COUNT; i++)
+        if (strcmp(fault, cq_send_fault_name((enum cq_send_fault)i)) == 0)
+            facts->send_fault = (uint8_t)i;
+    return elsewhere[0] == '\0' || cq_addr_parse(elsewhere, &facts->elsewhere) == CQ_OK;
+}
+
+/* What newer nodes tell. */
+static enum cq_err read_late(const json_t *object, struct cq_node_peer_status *out)
+{
+    const json_t *refused = json_object_get(object, "refused");
+    const char *configured = json_string_value(json_object_get(object, "configured_endpoint"));
+
+    if (!read_late_fields(object, late_peer_fields, out) ||
+        (refused != NULL && !read_last_drop(refused, &out->refused)) ||
+        !read_attempt(json_object_get(object, "attempt"), out))
+        return CQ_ERR_INVALID;
+    if (configured == NULL || configured[0] == '\0')
+        return CQ_OK;
+    out->configured_endpoint = strdup(configured);
+    return out->configured_endpoint != NULL ? CQ_OK : CQ_ERR_NOMEM;
+}
+
 static enum cq_err read_peer(const json_t *object, struct cq_node_peer_status *out)
 {
     if (!json_is_object(object) || !cq_status_json_read_id(object, "peer_id", out->id) ||
@@ -479,7 +594,8 @@ static enum cq_err read_peer(const json_t *object, struct cq_node_peer_status *o
         !read_session(json_object_get(object, "session"), out) ||
         !read_last_drop(json_object_get(object, "last_drop"), &out->last_drop))
         return CQ_ERR_INVALID;
-    return read_prefixes(json_object_get(object, "allowed_ips"), out);
+    enum cq_err err = read_late(object, out);
+    return err == CQ_OK ? read_prefixes(json_object_get(object, "allowed_ips"), out) : err;
 }
 
 static enum cq_err read_peers(const json_t *list, struct cq_node_status *out)

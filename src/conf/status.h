@@ -7,6 +7,7 @@
 #define CQ_CONF_STATUS_H
 
 #include "base/addr.h"
+#include "base/diagnosis.h"
 #include "base/drop.h"
 #include "base/err.h"
 #include "conf/config.h"
@@ -45,10 +46,18 @@ struct cq_node_peer_status {
     uint8_t suite;                  /* enum cq_suite */
     uint8_t session_id[CQ_SESSION_ID_LEN];
     uint64_t key_age_secs;
-    uint64_t rotate_in_secs; /* to its next planned rotation; 0: due at the next packet */
-    unsigned num_sessions;   /* live ones */
-    unsigned num_staged;     /* packets waiting for a session */
-    enum cq_drop last_drop;  /* last handshake drop that could be told to be this peer's */
+    uint64_t rotate_in_secs;   /* to its next planned rotation; 0: due at the next packet */
+    unsigned num_sessions;     /* live ones */
+    unsigned num_staged;       /* packets waiting for a session */
+    enum cq_drop last_drop;    /* last handshake drop that could be told to be this peer's */
+    uint64_t last_drop_secs;   /* how long ago */
+    char *configured_endpoint; /* owned (malloc): HOST:PORT of the configuration; NULL: none */
+    struct cq_attempt_facts attempt; /* our present or last handshake attempt; `began` is unused */
+    uint64_t attempt_secs;           /* how long ago it began */
+    enum cq_drop refused;            /* why the peer's handshakes are refused; NONE: they are not */
+    uint64_t num_refused;            /* how many since we last answered one */
+    uint64_t refused_secs;           /* how long ago the last one */
+    uint64_t unanswered_secs; /* how long something of ours has waited for any record; 0: nothing */
 };
 
 struct cq_node_status {

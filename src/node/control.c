@@ -42,6 +42,12 @@ static int fill_random(void *ctx, void *buf, size_t len)
 
 /* ---- carrying actions out ---- */
 
+/* For whoever asks why a peer does not answer. */
+static void note_send_error(const struct cq_control *control, uint32_t peer, int error)
+{
+    cq_engine_note_send_error(control->engine, peer, cq_udp_fault(error), cq_clock_now());
+}
+
 static void send_datagram(const struct cq_control *control, const struct cq_action *action)
 {
     const struct cq_udp *udp = &control->start.udp;
@@ -49,13 +55,17 @@ static void send_datagram(const struct cq_control *control, const struct cq_acti
 
     if (cq_udp_send_one(udp, &route, action->data, action->len) == CQ_OK)
         return;
-    if (route.local.family == CQ_FAMILY_NONE && route.ifindex == 0)
+    int error = errno;
+    if (route.local.family == CQ_FAMILY_NONE && route.ifindex == 0) {
+        note_send_error(control, action->peer, error);
         return;
+    }
     /* The address that the peer used is not ours any more: let the kernel choose. What cannot be
      * sent at all is lost, as on any network; the engine sends again. */
     route.local = (struct cq_ip){0};
     route.ifindex = 0;
-    (void)!cq_udp_send_one(udp, &route, action->data, action->len);
+    if (cq_udp_send_one(udp, &route, action->data, action->len) != CQ_OK)
+        note_send_error(control, action->peer, errno);
 }
 
 static void tell_monitor(const struct cq_control *control, enum cq_channel_type type,

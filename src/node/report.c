@@ -71,8 +71,8 @@ static void details_text(const struct cq_action *action, char out[LINE_BYTES])
                  cq_suite_name(e->suite), sid);
         break;
     case CQ_EVENT_HANDSHAKE_FAILED:
-        snprintf(out, LINE_BYTES, " reason=%s",
-                 e->reason == CQ_DROP_NONE ? "no_answer" : cq_drop_name(e->reason));
+        snprintf(out, LINE_BYTES, " reason=%s drop=%s", cq_diagnosis_name(e->diagnosis),
+                 cq_drop_name(e->reason));
         break;
     case CQ_EVENT_SESSION_CLOSED:
         snprintf(out, LINE_BYTES, " reason=%s session=%s", close_reason_name(e->close_reason), sid);
@@ -130,6 +130,35 @@ static void fill_session(struct cq_node_peer_status *out, const struct cq_peer_s
     out->rotate_in_secs = in->rotate_at == CQ_TIME_NEVER ? 0 : whole_secs(now, in->rotate_at);
 }
 
+static void fill_attempt(struct cq_node_peer_status *out, const struct cq_peer_status *in,
+                         cq_time now)
+{
+    out->attempt = in->attempt;
+    out->attempt.began = 0;
+    if (in->attempt.happened)
+        out->attempt_secs = whole_secs(in->attempt.began, now);
+    out->refused = in->refused.drop;
+    out->num_refused = in->refused.num;
+    if (in->refused.num > 0)
+        out->refused_secs = whole_secs(in->refused.last, now);
+    if (in->path.unanswered_since != CQ_TIME_NEVER)
+        out->unanswered_secs = whole_secs(in->path.unanswered_since, now);
+}
+
+/* HOST:PORT as configured; *out is NULL where there is none. */
+static enum cq_err fill_configured(char **out, const struct cq_conf_endpoint *endpoint)
+{
+    if (endpoint->host == NULL)
+        return CQ_OK;
+    size_t size = strlen(endpoint->host) + sizeof("[]:65535");
+    *out = malloc(size);
+    if (*out == NULL)
+        return CQ_ERR_NOMEM;
+    snprintf(*out, size, strchr(endpoint->host, ':') != NULL ? "[%s]:%u" : "%s:%u", endpoint->host,
+             endpoint->port);
+    return CQ_OK;
+}
+
 static enum cq_err fill_peer(struct cq_node_peer_status *out, const struct cq_conf_peer *peer,
                              const struct cq_peer_status *in, cq_time now)
 {
@@ -151,7 +180,12 @@ static enum cq_err fill_peer(struct cq_node_peer_status *out, const struct cq_co
     out->rotations = in->rotations;
     out->failed = in->failed;
     out->last_drop = in->last_drop;
+    if (in->last_drop != CQ_DROP_NONE)
+        out->last_drop_secs = whole_secs(in->last_drop_at, now);
+    fill_attempt(out, in, now);
     fill_session(out, in, now);
+    if (fill_configured(&out->configured_endpoint, &peer->endpoint) != CQ_OK)
+        return CQ_ERR_NOMEM;
     if (peer->num_allowed_ips == 0)
         return CQ_OK;
     out->allowed_ips = malloc(peer->num_allowed_ips * sizeof(*out->allowed_ips));
@@ -200,10 +234,9 @@ static enum cq_err fill_peers(const struct cq_control *control, struct cq_node_s
         struct cq_peer_status status;
         if (cq_engine_peer_status(control->engine, control->numbers[i], &status) != CQ_OK)
             continue;
-        enum cq_err err = fill_peer(&out->peers[out->num_peers], &conf->peers[i], &status, now);
+        enum cq_err err = fill_peer(&out->peers[out->num_peers++], &conf->peers[i], &status, now);
         if (err != CQ_OK)
             return err;
-        out->num_peers++;
     }
     return CQ_OK;
 }

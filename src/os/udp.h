@@ -10,6 +10,7 @@
 #define CQ_OS_UDP_H
 
 #include "base/addr.h"
+#include "base/diagnosis.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -73,6 +74,9 @@ size_t cq_udp_send(const struct cq_udp *udp, struct cq_udp_tx *tx, const struct 
 /* One datagram, for threads that send rarely. CQ_ERR_IO (errno says why). */
 CQ_MUST_CHECK enum cq_err cq_udp_send_one(const struct cq_udp *udp, const struct cq_route *route,
                                           const uint8_t *data, size_t len);
+
+/* What an errno of sending means. */
+enum cq_send_fault cq_udp_fault(int error);
 
 /* What was received by one call: num buffers, each one datagram or several of `segment` bytes. */
 struct cq_udp_received {

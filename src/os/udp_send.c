@@ -253,3 +253,20 @@ enum cq_err cq_udp_send_one(const struct cq_udp *udp, const struct cq_route *rou
 
     return send_with_any_local(udp, &send, 0) ? CQ_OK : CQ_ERR_IO;
 }
+
+enum cq_send_fault cq_udp_fault(int error)
+{
+    switch (error) {
+    case EPERM:
+    case EACCES:
+        return CQ_SEND_FAULT_FORBIDDEN;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+        return CQ_SEND_FAULT_NO_ROUTE;
+    case EMSGSIZE:
+        return CQ_SEND_FAULT_TOO_BIG;
+    default:
+        return error == 0 ? CQ_SEND_FAULT_NONE : CQ_SEND_FAULT_OTHER;
+    }
+}

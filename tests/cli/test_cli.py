@@ -349,6 +349,10 @@ STATUS = {
             "latest_handshake": 0, "latest_handshake_secs": 0, "handshake_duration_us": 0,
             "latest_as_initiator": False, "initiated": 0, "responded": 0, "rotations": 0, "failed": 2,
             "num_sessions": 0, "num_staged": 1, "allowed_ips": [], "session": None, "last_drop": "none",
+            "last_drop_secs": 0, "num_refused": 0, "refused_secs": 0, "unanswered_secs": 0, "refused": "none",
+            "configured_endpoint": "far.test:51820",
+            "attempt": {"secs": 7, "key_request_sent": {"num": 4, "last_ms": 2800}, "send_fault": "forbidden",
+                        "elsewhere": "", "reason": "local_firewall"},
         },
         {
             "peer_id": ID_B, "name": "laptop", "has_psk": True, "key_known": True, "handshaking": False,
@@ -358,7 +362,8 @@ STATUS = {
             "rotations": 7, "failed": 8, "num_sessions": 1, "num_staged": 0,
             "allowed_ips": ["10.9.0.2/32", "fd00::/64"],
             "session": {"id": "0123456789abcdef", "suite": "aes-256-gcm", "age_secs": 65, "rotate_in_secs": 200},
-            "last_drop": "none",
+            "last_drop": "none", "last_drop_secs": 0, "num_refused": 3, "refused_secs": 2, "unanswered_secs": 1,
+            "refused": "decrypt_fresh", "configured_endpoint": "", "attempt": None,
         },
     ],
 }

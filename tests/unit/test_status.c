@@ -48,6 +48,20 @@ static void fill_peer(struct cq_node_peer_status *p)
     p->num_sessions = 2;
     p->num_staged = 1;
     p->last_drop = CQ_DROP_BAD_TAG;
+    p->last_drop_secs = 9;
+    p->attempt.happened = true;
+    p->attempt.send_fault = CQ_SEND_FAULT_NO_ROUTE;
+    for (unsigned i = 0; i < CQ_STEP_COUNT; i++) {
+        p->attempt.num[i] = (uint16_t)(i + 1);
+        p->attempt.last_ms[i] = 1000 * i;
+    }
+    assert_int_equal(cq_addr_parse("192.0.2.7:5", &p->attempt.elsewhere), CQ_OK);
+    p->attempt_secs = 10;
+    p->refused = CQ_DROP_DECRYPT_FRESH;
+    p->num_refused = 11;
+    p->refused_secs = 12;
+    p->unanswered_secs = 13;
+    p->configured_endpoint = strdup("far.test:51820");
 }
 
 static void fill(struct cq_node_status *s)
@@ -91,8 +105,13 @@ static void check_equal(struct cq_node_status *a, struct cq_node_status *b)
             assert_true(cq_prefix_equal(&p->allowed_ips[j], &q->allowed_ips[j]));
         struct cq_prefix *kept = q->allowed_ips;
         q->allowed_ips = p->allowed_ips;
+        char *configured = p->configured_endpoint;
+        if (configured != NULL)
+            assert_string_equal(configured, q->configured_endpoint);
+        p->configured_endpoint = q->configured_endpoint;
         assert_memory_equal(p, q, sizeof(*p));
         q->allowed_ips = kept;
+        p->configured_endpoint = configured;
     }
     struct cq_node_peer_status *kept = b->peers;
     b->peers = a->peers;
@@ -132,6 +151,11 @@ static void test_names(void **state)
          "\"rotate_in_secs\":200}"),
         "\"session\":null",
         "\"last_drop\":\"bad_tag\"",
+        "\"last_drop_secs\":9,\"num_refused\":11,\"refused_secs\":12,\"unanswered_secs\":13,"
+        "\"refused\":\"decrypt_fresh\",\"configured_endpoint\":\"far.test:51820\",",
+        "\"attempt\":{\"secs\":10,\"key_request_sent\":{\"num\":1,\"last_ms\":0},",
+        "\"send_fault\":\"no_route\",\"elsewhere\":\"192.0.2.7:5\",\"reason\":\"all_well\"}",
+        "\"attempt\":null",
         "\"flags\":[\"udp_gso\",\"tun_offload\"]",
     };
     struct cq_node_status status;
