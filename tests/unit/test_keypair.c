@@ -357,7 +357,7 @@ static void test_byte_limit(void **state)
     seal_data(&p, &p.a);
     atomic_store(&p.a.keypair->reported_bytes, p.a.keypair->limits.bytes);
     int num = 0;
-    while (seal_data(&p, &p.a) == 1)
+    while (num < 1000 && seal_data(&p, &p.a) == 1)
         num++;
     assert_int_equal(num, 63);
     pair_free(&p);
