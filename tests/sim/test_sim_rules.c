@@ -6,6 +6,7 @@
 #include "craft.h"
 #include "duo.h"
 
+#include "base/bytes.h"
 #include "engine/internal.h"
 #include "proto/handshake_internal.h"
 
@@ -383,6 +384,59 @@ static void test_retransmission_is_spread(void **state)
     assert_true(spread);
 }
 
+/* Nor does a clone use a cookie that its twin was given. */
+static void test_wipe_forgets_held_cookie(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    (void)state;
+    duo.lab->filter = filter_nothing_passes;
+    lab_record(duo.lab, true);
+    lab_rotate(duo.a, duo.b);
+    send_cookie(&duo, init_of_a(&duo, 0), 1);
+    assert_true(has_cookie(init_of_a(&duo, 1), 1));
+    cq_engine_wipe(duo.a->engine, duo.lab->now);
+    lab_settle(duo.a);
+    lab_run_for(duo.lab, SECS(1));
+    lab_record(duo.lab, true);
+    lab_rotate(duo.a, duo.b);
+    assert_false(has_cookie(init_of_a(&duo, 0), 1));
+    duo_free(&duo);
+}
+
+/* Nobody can tell an index from those before it. */
+static void test_indices_are_random(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    uint32_t before = 0;
+    (void)state;
+    duo.lab->filter = filter_nothing_passes;
+    for (unsigned i = 0; i < 10; i++) {
+        lab_record(duo.lab, true);
+        lab_rotate(duo.a, duo.b);
+        lab_run_for(duo.lab, MS(10));
+        uint32_t idx = cq_load_be32(init_of_a(&duo, 0)->data + CQ_INIT_IDX);
+        assert_true(i == 0 || (idx - before > 65536 && before - idx > 65536));
+        before = idx;
+        lab_run_for(duo.lab, SECS(100));
+    }
+    duo_free(&duo);
+}
+
+/* While nobody answers the request for a key the name is looked up again, too. */
+static void test_name_is_looked_up_while_asking(void **state)
+{
+    struct duo duo = duo_new(&(struct duo_config){.of_a.no_key = true});
+    (void)state;
+    duo.lab->filter = filter_nothing_passes;
+    lab_rotate(duo.a, duo.b);
+    lab_run_for(duo.lab, SECS(3));
+    assert_int_equal(duo.a->resolves, 0);
+    lab_run_for(duo.lab, SECS(20));
+    assert_true(duo.a->resolves > 0);
+    assert_true(lab_status(duo.a, duo.b).handshaking);
+    duo_free(&duo);
+}
+
 /* The larger ID holds back once for one need, however often the other one begins meanwhile. */
 static void test_holds_back_once(void **state)
 {
@@ -664,6 +718,9 @@ int main(void)
         cmocka_unit_test(test_wipe_forgets_cookies),
         cmocka_unit_test(test_wipe_forgets_handshakes),
         cmocka_unit_test(test_another_cookie_another_init),
+        cmocka_unit_test(test_wipe_forgets_held_cookie),
+        cmocka_unit_test(test_indices_are_random),
+        cmocka_unit_test(test_name_is_looked_up_while_asking),
         cmocka_unit_test(test_offers_differ),
         cmocka_unit_test(test_retransmission_is_spread),
         cmocka_unit_test(test_holds_back_once),
