@@ -5,6 +5,7 @@
 #include "crypto/lib.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdint.h>
 #if defined(__aarch64__)
@@ -86,6 +87,20 @@ bool cq_crypto_has_aes(void)
     return false;
 }
 #endif
+
+static bool reseed(EVP_RAND_CTX *generator)
+{
+    return generator != NULL && EVP_RAND_reseed(generator, 1, NULL, 0, NULL, 0) == 1;
+}
+
+enum cq_err cq_crypto_reseed(void)
+{
+    if (reseed(RAND_get0_primary(NULL)) && reseed(RAND_get0_private(NULL)) &&
+        reseed(RAND_get0_public(NULL)))
+        return CQ_OK;
+    (void)!cq_lib_error();
+    return CQ_ERR_RANDOM;
+}
 
 enum cq_err cq_crypto_random(void *out, size_t len)
 {

@@ -28,6 +28,13 @@ const char *cq_crypto_version(void);
  * fastest suite). */
 bool cq_crypto_has_aes(void);
 
+/*
+ * Seeds the generator of the calling thread anew, with entropy that the kernel gives now. To be
+ * called when the machine was cloned: libcrypto's state was copied with it, and both copies would
+ * draw the same numbers (the kernel reseeds itself). CQ_ERR_RANDOM: the copies may still agree.
+ */
+CQ_MUST_CHECK enum cq_err cq_crypto_reseed(void);
+
 /* len random bytes from libcrypto's generator. CQ_ERR_RANDOM. */
 CQ_MUST_CHECK enum cq_err cq_crypto_random(void *out, size_t len);
 

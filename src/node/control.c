@@ -165,6 +165,17 @@ static bool take_from_worker(struct cq_control *control, cq_time *now)
     return false;
 }
 
+/* The machine was cloned: our twin has the same sessions, and would draw the same random numbers.
+ */
+static void forget(struct cq_control *control, cq_time now)
+{
+    enum cq_err err = cq_crypto_reseed();
+
+    cq_engine_wipe(control->engine, now);
+    if (err != CQ_OK)
+        control->ending = true; /* without a session left, nothing is sent any more */
+}
+
 static void take_from_monitor(struct cq_control *control, cq_time now)
 {
     struct cq_channel_message message;
@@ -177,7 +188,7 @@ static void take_from_monitor(struct cq_control *control, cq_time now)
             cq_engine_set_endpoint(control->engine, control->numbers[message.peer], &message.addr,
                                    now);
         else if (message.type == CQ_CHANNEL_FORGET)
-            cq_engine_wipe(control->engine, now);
+            forget(control, now);
         if (!act(control))
             return;
     }

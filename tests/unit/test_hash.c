@@ -4,6 +4,9 @@
 #include "crypto/hash.h"
 #include "tests/hex.h"
 
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -168,6 +171,30 @@ static void test_random(void **state)
     assert_int_equal(cq_crypto_random(a, 0), CQ_OK);
 }
 
+static unsigned reseed_count(EVP_RAND_CTX *generator)
+{
+    unsigned count = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_uint(OSSL_DRBG_PARAM_RESEED_COUNTER, &count),
+                           OSSL_PARAM_construct_end()};
+
+    assert_int_equal(EVP_RAND_get_params(generator, params), 1);
+    return count;
+}
+
+static void test_reseed(void **state)
+{
+    uint8_t byte;
+    (void)state;
+    assert_int_equal(cq_crypto_random(&byte, 1), CQ_OK); /* the thread has its generators now */
+    unsigned primary = reseed_count(RAND_get0_primary(NULL));
+    unsigned own = reseed_count(RAND_get0_private(NULL));
+    assert_int_equal(cq_crypto_random(&byte, 1), CQ_OK);
+    assert_int_equal(reseed_count(RAND_get0_private(NULL)), own);
+    assert_int_equal(cq_crypto_reseed(), CQ_OK);
+    assert_int_not_equal(reseed_count(RAND_get0_primary(NULL)), primary);
+    assert_int_not_equal(reseed_count(RAND_get0_private(NULL)), own);
+}
+
 static void test_init_again(void **state)
 {
     (void)state;
@@ -181,7 +208,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256),           cmocka_unit_test(test_hmac),
         cmocka_unit_test(test_hmac_key_lengths), cmocka_unit_test(test_aliasing),
-        cmocka_unit_test(test_random),           cmocka_unit_test(test_init_again),
+        cmocka_unit_test(test_random),           cmocka_unit_test(test_reseed),
+        cmocka_unit_test(test_init_again),
     };
     if (cq_crypto_init(false) != CQ_OK)
         return 1;

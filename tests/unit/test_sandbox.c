@@ -1,4 +1,5 @@
 /* Giving privileges up: each case runs in a process of its own. */
+#include "crypto/crypto.h"
 #include "os/sandbox.h"
 
 #include <dirent.h>
@@ -78,6 +79,16 @@ static int allowed_calls(void)
         return 2;
     free(p);
     return usleep(10) == 0 ? 0 : 3;
+}
+
+/* Randomness, and fresh seeds for it, are to be had behind the filter. */
+static int random_numbers(void)
+{
+    uint8_t bytes[32];
+
+    if (cq_crypto_init(false) != CQ_OK || !filtered())
+        return REFUSED;
+    return cq_crypto_random(bytes, sizeof(bytes)) == CQ_OK && cq_crypto_reseed() == CQ_OK ? 0 : 1;
 }
 
 static int open_file(void)
@@ -162,6 +173,7 @@ static void test_filter_allows(void **state)
 {
     (void)state;
     expect_exit(allowed_calls, 0);
+    expect_exit(random_numbers, 0);
 }
 
 static void test_filter_kills(void **state)
