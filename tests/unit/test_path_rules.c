@@ -45,11 +45,37 @@ static void test_removed_addresses(void **state)
     pair_free(&p);
 }
 
+/* Packets that wait take 128 kB at most, however large each may be; the oldest go first. */
+static void test_staged_bytes(void **state)
+{
+    enum { LARGE = 9000, FIT = 128 * 1024 / LARGE };
+    struct cq_stage_pool pool;
+    struct cq_stage_queue queue = {0};
+    struct cq_counters counters = {0};
+
+    (void)state;
+    cq_stage_init(&pool, &cq_heap_allocator, LARGE, 1);
+    for (cq_time i = 0; i < 40; i++) {
+        cq_stage_make_room(&pool, &queue, LARGE, &counters);
+        struct cq_staged *slot = cq_stage_take(&pool);
+        assert_non_null(slot);
+        slot->when = i;
+        slot->len = LARGE;
+        cq_stage_push(&queue, slot);
+        assert_true(queue.bytes <= 128 * 1024);
+    }
+    assert_int_equal(atomic_load(&queue.num), FIT);
+    assert_int_equal(queue.first->when, 40 - FIT);
+    assert_int_equal(cq_counter_get(&counters.drops[CQ_DROP_STAGED_FULL]), 40 - FIT);
+    cq_stage_wipe(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replaced_addresses),
         cmocka_unit_test(test_removed_addresses),
+        cmocka_unit_test(test_staged_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
