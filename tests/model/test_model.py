@@ -110,7 +110,8 @@ def build(search, folder):
         raise Broken(f"spin: {output.strip()}")
     # No partial order reduction: all steps touch shared state, so it would save nothing and cost proof.
     # What stops at its first find is searched sooner than it is optimised.
-    status, output = run(["gcc", "-O0" if search.finds else "-O2", "-w", "-DNOREDUCE", f"-DMEMLIM={MEMORY_MB}", *search.compile_flags(),
+    level = "-O0" if search.finds else "-O2"
+    status, output = run(["gcc", level, "-w", "-DNOREDUCE", f"-DMEMLIM={MEMORY_MB}", *search.compile_flags(),
                           "-o", "pan", "pan.c"], folder)
     if status != 0:
         raise Broken(f"gcc: {output.strip()}")
