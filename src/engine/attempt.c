@@ -83,15 +83,16 @@ static void begin_stage(struct cq_attempt *a, enum cq_stage stage, cq_time now)
 }
 
 /*
- * Where the next INIT or KEY_REQUEST goes: the address in use; and with every second INIT from the
- * third on the configured one, in case the peer has left the learned one.
+ * Where the next INIT or KEY_REQUEST goes: the address in use, or while that is on trial the one
+ * before it; and with every second INIT from the third on the configured one, in case the peer has
+ * left the learned one.
  */
 static struct cq_route choose_route(const struct cq_peer *peer)
 {
     const struct cq_attempt *a = peer->attempt;
     if (a->num_inits >= 3 && a->num_inits % 2 == 1 && peer->configured.ip.family != CQ_FAMILY_NONE)
         return (struct cq_route){.remote = peer->configured};
-    return peer->address.current;
+    return peer->address.validating ? peer->address.previous : peer->address.current;
 }
 
 /* The cookie held for this way, or NULL. */
@@ -475,24 +476,24 @@ void cq_attempt_on_cookie(struct cq_engine *e, const struct cq_route *route, con
     struct cq_attempt *a = peer != NULL ? peer->attempt : NULL;
     struct cq_own_handshake *own = find_own(peer, idx);
     const uint8_t *mac1 = NULL;
-    const struct cq_route *sent_to = NULL;
+    struct cq_route sent_to = {0};
     if (own != NULL && !own->offered) {
         mac1 = own->msg + CQ_INIT_MAC1;
-        sent_to = &own->route;
+        sent_to = own->route;
     } else if (a != NULL && a->stage == CQ_STAGE_KEY && a->request_sent && a->request_id == idx) {
         mac1 = a->request_mac1;
-        sent_to = &peer->address.current;
+        sent_to = choose_route(peer);
     }
     uint8_t cookie[CQ_COOKIE_LEN];
     if (mac1 == NULL || cq_cookie_open(cookie, &a->macs, msg, mac1) != CQ_OK) {
         cq_engine_drop(e, mac1 != NULL ? peer : NULL, CQ_DROP_BAD_COOKIE);
         return;
     }
-    note_answer(e, peer, CQ_STEP_COOKIE_RECEIVED, &sent_to->remote);
+    note_answer(e, peer, CQ_STEP_COOKIE_RECEIVED, &sent_to.remote);
     memcpy(peer->cookie, cookie, sizeof(cookie));
     cq_wipe(cookie, sizeof(cookie));
     peer->cookie_until = now + CQ_COOKIE_HELD;
-    peer->cookie_remote = sent_to->remote;
+    peer->cookie_remote = sent_to.remote;
     peer->cookie_local = route->local;
     if (!a->cookie_answered && a->stage != CQ_STAGE_OFFER) {
         a->cookie_answered = true;

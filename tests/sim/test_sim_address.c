@@ -297,6 +297,28 @@ static void test_budget(void **state)
     duo_free(&duo);
 }
 
+/* Nor do handshakes of one's own go to an address on trial: they are large, and are repeated. */
+static void test_handshake_during_validation(void **state)
+{
+    struct duo duo = established();
+    size_t bytes;
+    (void)state;
+    duo.lab->filter = filter_nothing_passes;
+    relay(&duo, &elsewhere);
+    assert_address(&duo, &elsewhere);
+    lab_record(duo.lab, true);
+    lab_rotate(duo.b, duo.a);
+    lab_run_for(duo.lab, SECS(5));
+    assert_true(lab_count_sent(duo.lab, duo.b, CQ_MSG_INIT) > 0);
+    (void)sent_to(&duo, &elsewhere, &bytes);
+    assert_true(bytes <= 3 * 80);
+    duo.lab->filter = NULL;
+    lab_run_for(duo.lab, SECS(10));
+    assert_int_equal(lab_status(duo.b, duo.a).completed, 2);
+    assert_address(&duo, &duo.a->address);
+    duo_free(&duo);
+}
+
 /* A record from yet another address: that one is on trial, and the last proven one stays what it
  * was. */
 static void test_third_address(void **state)
@@ -396,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_newer_record_from_the_previous),
         cmocka_unit_test(test_old_records_do_not_move),
         cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_handshake_during_validation),
         cmocka_unit_test(test_third_address),
         cmocka_unit_test(test_ping_schedule),
         cmocka_unit_test(test_relay_of_everything),
