@@ -177,7 +177,7 @@ static unsigned reseed_count(EVP_RAND_CTX *generator)
     OSSL_PARAM params[] = {OSSL_PARAM_construct_uint(OSSL_DRBG_PARAM_RESEED_COUNTER, &count),
                            OSSL_PARAM_construct_end()};
 
-    assert_int_equal(EVP_RAND_get_params(generator, params), 1);
+    assert_int_equal(EVP_RAND_CTX_get_params(generator, params), 1);
     return count;
 }
 
