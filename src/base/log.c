@@ -1,31 +1,28 @@
 #include "base/log.h"
 
+#include "base/loglimit.h"
+
 #include <errno.h>
-#include <stdarg.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 };
+enum { NOBODY = -1 };
 
 static _Atomic int max_level = CQ_LOG_INFO;
-static _Atomic bool journal;
+static _Atomic int observed_level = NOBODY;
 
-static const char *const level_names[] = {
-    [CQ_LOG_ERROR] = "error",
-    [CQ_LOG_WARN] = "warn",
-    [CQ_LOG_INFO] = "info",
-    [CQ_LOG_DEBUG] = "debug",
-};
+/* Set up before other threads log. */
+static enum cq_log_format format;
+static struct cq_log_sink sink;
+static cq_time (*now_clock)(void), (*wall_clock)(void);
+static cq_log_observe observer;
+static void *observer_ctx;
 
-/* syslog(3) priorities */
-static const char *const level_prefixes[] = {
-    [CQ_LOG_ERROR] = "<3>",
-    [CQ_LOG_WARN] = "<4>",
-    [CQ_LOG_INFO] = "<6>",
-    [CQ_LOG_DEBUG] = "<7>",
-};
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct cq_loglimit limit; /* guarded by it, as is the sink */
 
 void cq_log_set_level(enum cq_level level)
 {
@@ -40,7 +37,7 @@ enum cq_level cq_log_level(void)
 enum cq_err cq_log_level_parse(const char *text, enum cq_level *out)
 {
     for (int i = CQ_LOG_ERROR; i <= CQ_LOG_DEBUG; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
+        if (strcmp(text, cq_level_name((enum cq_level)i)) == 0) {
             *out = (enum cq_level)i;
             return CQ_OK;
         }
@@ -48,119 +45,166 @@ enum cq_err cq_log_level_parse(const char *text, enum cq_level *out)
     return CQ_ERR_INVALID;
 }
 
-void cq_log_set_journal(bool on)
+void cq_log_set_format(enum cq_log_format wanted)
 {
-    atomic_store_explicit(&journal, on, memory_order_relaxed);
+    format = wanted;
 }
 
-/* A stray line break would forge a second line; other control characters play with terminals. */
-static void blank_controls(char *text, size_t len)
+enum cq_log_format cq_log_format(void)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f)
-            text[i] = ' ';
-    }
+    return format;
 }
 
-static void write_line(const char *line, size_t len)
+enum cq_err cq_log_format_parse(const char *text, enum cq_log_format *out)
+{
+    bool json = strcmp(text, "json") == 0;
+
+    if (!json && strcmp(text, "kv") != 0)
+        return CQ_ERR_INVALID;
+    *out = json ? CQ_LOG_JSON : CQ_LOG_KV;
+    return CQ_OK;
+}
+
+void cq_log_set_sink(const struct cq_log_sink *wanted)
+{
+    sink = *wanted;
+}
+
+void cq_log_set_clocks(cq_time (*now)(void), cq_time (*wall)(void))
+{
+    now_clock = now;
+    wall_clock = wall;
+}
+
+void cq_log_set_observer(cq_log_observe observe, void *ctx, enum cq_level level)
+{
+    observer = observe;
+    observer_ctx = ctx;
+    atomic_store_explicit(&observed_level, observe != NULL ? (int)level : NOBODY,
+                          memory_order_relaxed);
+}
+
+static bool is_observed(enum cq_level level)
+{
+    return (int)level <= atomic_load_explicit(&observed_level, memory_order_relaxed);
+}
+
+bool cq_log_wants(enum cq_level level)
+{
+    return level <= cq_log_level() || is_observed(level);
+}
+
+static void write_out(const char *line, size_t len)
 {
     ssize_t n;
 
+    if (sink.write != NULL) {
+        sink.write(sink.ctx, line, len);
+        return;
+    }
     do {
         n = write(STDERR_FILENO, line, len);
     } while (n < 0 && errno == EINTR);
 }
 
-void cq_log(enum cq_level level, const char *event, const char *format, ...)
+static void write_line(const struct cq_logline *line)
 {
-    char line[LINE_MAX_BYTES + 1]; /* and the newline */
-    int saved_errno = errno;
-    size_t room = LINE_MAX_BYTES;
-    size_t len;
-    va_list args;
+    char out[CQ_LOGLINE_MAX];
+    size_t len = 0, room = sizeof(out) - 1; /* the newline */
 
-    if (level > cq_log_level())
+    if (sink.frame == CQ_LOG_PREFIXED)
+        len = (size_t)snprintf(out, sizeof(out), "<%d>",
+                               cq_logline_priority(cq_event_level(line->event)));
+    len += format == CQ_LOG_JSON ? cq_logline_json(out + len, room - len, line)
+                                 : cq_logline_kv(out + len, room - len, line);
+    out[len++] = '\n';
+    write_out(out, len);
+}
+
+static void write_event(const struct cq_logline *line)
+{
+    char message[CQ_LOGLINE_JOURNAL_MAX];
+
+    if (sink.frame == CQ_LOG_JOURNAL)
+        write_out(message, cq_logline_journal(message, sizeof(message), line));
+    else
+        write_line(line);
+}
+
+static const char *find_text(const struct cq_field *fields, const char *name)
+{
+    for (; fields->name != NULL; fields++)
+        if (fields->kind == CQ_FIELD_TEXT && fields->text != NULL &&
+            strcmp(fields->name, name) == 0)
+            return fields->text;
+    return "";
+}
+
+static bool passes(enum cq_event event, const struct cq_field *fields)
+{
+    return now_clock == NULL || cq_loglimit_pass(&limit, event, find_text(fields, "peer"),
+                                                 find_text(fields, "name"), now_clock());
+}
+
+void cq_log_event(enum cq_event event, const struct cq_field *fields)
+{
+    int saved_errno = errno;
+    enum cq_level level = cq_event_level(event);
+
+    if (!cq_log_wants(level))
         return;
-    bool prefixed = atomic_load_explicit(&journal, memory_order_relaxed);
-    int n = snprintf(line, room, "%sevent=%s ", prefixed ? level_prefixes[level] : "", event);
-    len = n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
-    va_start(args, format);
-    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, in the line above */
-    n = vsnprintf(line + len, room - len, format, args);
-    va_end(args);
-    if (n > 0 && (size_t)n >= room - len) {
-        len = room - 1;
-        memset(line + len - 3, '.', 3);
-    } else if (n > 0) {
-        len += (size_t)n;
+    struct cq_logline line = {
+        .event = event, .wall = wall_clock != NULL ? wall_clock() : 0, .fields = fields};
+    if (level <= cq_log_level()) {
+        pthread_mutex_lock(&mutex);
+        if (passes(event, fields))
+            write_event(&line);
+        pthread_mutex_unlock(&mutex);
     }
-    blank_controls(line, len);
-    while (len > 0 && line[len - 1] == ' ')
-        len--;
-    line[len++] = '\n';
-    write_line(line, len);
+    if (is_observed(level))
+        observer(observer_ctx, &line);
     errno = saved_errno;
 }
 
-static bool needs_quotes(const char *text)
+static void write_report(const char *interface, const struct cq_loglimit_report *report)
 {
-    if (*text == '\0')
-        return true;
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\')
-            return true;
-    }
-    return false;
+    const struct cq_field fields[] = {
+        cq_field_text("interface", interface),
+        cq_field_text("peer", report->key[0] != '\0' ? report->key : NULL),
+        cq_field_text("name", report->name[0] != '\0' ? report->name : NULL),
+        cq_field_int("count", (int64_t)report->count),
+        cq_field_text("of", cq_event_name(report->event)),
+        {0},
+    };
+    struct cq_logline line = {
+        .event = CQ_EVENT_LOG_SUPPRESSED, .wall = wall_clock(), .fields = fields};
+
+    if (cq_event_level(line.event) <= cq_log_level())
+        write_event(&line);
 }
 
-/* Writes one character escaped into at most 4; returns how many. */
-static size_t escape_char(unsigned char c, char out[4])
+void cq_log_handle_expiry(const char *interface, bool all)
 {
-    static const char hex[] = "0123456789abcdef";
+    struct cq_loglimit_report report;
 
-    if (c == '"' || c == '\\') {
-        out[0] = '\\';
-        out[1] = (char)c;
-        return 2;
-    }
-    if (c >= ' ' && c < 0x7f) {
-        out[0] = (char)c;
-        return 1;
-    }
-    out[0] = '\\';
-    if (c == '\n' || c == '\t' || c == '\r') {
-        out[1] = (char)(c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-        return 2;
-    }
-    out[1] = 'x';
-    out[2] = hex[c >> 4];
-    out[3] = hex[c & 15];
-    return 4;
+    if (now_clock == NULL)
+        return;
+    pthread_mutex_lock(&mutex);
+    cq_time now = all ? CQ_TIME_NEVER : now_clock();
+    while (cq_loglimit_report(&limit, &report, now))
+        write_report(interface, &report);
+    pthread_mutex_unlock(&mutex);
 }
 
-char *cq_log_quote(const char *text, char *out, size_t size)
+cq_time cq_log_next_expiry(void)
 {
-    size_t len = 0;
+    pthread_mutex_lock(&mutex);
+    cq_time next = cq_loglimit_next_expiry(&limit);
+    pthread_mutex_unlock(&mutex);
+    return next;
+}
 
-    if (size == 0)
-        return out;
-    if (!needs_quotes(text)) {
-        len = strnlen(text, size - 1);
-        memcpy(out, text, len);
-    } else if (size >= sizeof("\"\"")) {
-        out[len++] = '"';
-        for (; *text != '\0'; text++) {
-            char escaped[4];
-            size_t n = escape_char((unsigned char)*text, escaped);
-            if (len + n + sizeof("\"") > size)
-                break;
-            memcpy(out + len, escaped, n);
-            len += n;
-        }
-        out[len++] = '"';
-    }
-    out[len] = '\0';
-    return out;
+void cq_log_forget(void)
+{
+    memset(&limit, 0, sizeof(limit));
 }

@@ -4,24 +4,6 @@
 
 #include "proto/control.h"
 
-const char *cq_event_name(enum cq_event event)
-{
-    static const char *const names[CQ_EVENT_COUNT] = {
-        [CQ_EVENT_HANDSHAKE_STARTED] = "handshake_started",
-        [CQ_EVENT_HANDSHAKE_COMPLETE] = "handshake_complete",
-        [CQ_EVENT_KEY_ROTATION] = "key_rotation",
-        [CQ_EVENT_HANDSHAKE_FAILED] = "handshake_failed",
-        [CQ_EVENT_SESSION_EXPIRED] = "session_expired",
-        [CQ_EVENT_SESSION_CLOSED] = "session_closed",
-        [CQ_EVENT_KEY_LEARNED] = "key_learned",
-        [CQ_EVENT_ENDPOINT_CHANGED] = "endpoint_changed",
-        [CQ_EVENT_ENDPOINT_REVERTED] = "endpoint_reverted",
-        [CQ_EVENT_PEER_UNREACHABLE] = "peer_unreachable",
-        [CQ_EVENT_KEYS_ERASED] = "keys_erased",
-    };
-    return (unsigned)event < CQ_EVENT_COUNT ? names[event] : "unknown";
-}
-
 const char *cq_role_name(enum cq_role role)
 {
     return role == CQ_ROLE_INITIATOR ? "initiator" : "responder";

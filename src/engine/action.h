@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/diagnosis.h"
 #include "base/drop.h"
+#include "base/event.h"
 #include "base/time.h"
 
 #include <stdbool.h>
@@ -31,22 +32,6 @@ enum cq_action_type {
     CQ_ACTION_RESOLVE, /* ask DNS again for the peer's endpoint; answer with cq_engine_set_endpoint
                         */
     CQ_ACTION_LOG,     /* something worth a log line happened: `event` */
-};
-
-/* The engine's part of the event vocabulary; names in engine/action.c. */
-enum cq_event {
-    CQ_EVENT_HANDSHAKE_STARTED,  /* initiator: first INIT of an attempt went out (debug) */
-    CQ_EVENT_HANDSHAKE_COMPLETE, /* session established: role, duration, suite */
-    CQ_EVENT_KEY_ROTATION,       /* the same where it replaces an older session */
-    CQ_EVENT_HANDSHAKE_FAILED,   /* attempt given up: reason or none (no answer) */
-    CQ_EVENT_SESSION_EXPIRED,    /* last session erased by age, none left */
-    CQ_EVENT_SESSION_CLOSED,     /* peer sent CLOSE: close_reason */
-    CQ_EVENT_KEY_LEARNED,        /* public key received and verified against the peer ID */
-    CQ_EVENT_ENDPOINT_CHANGED,   /* new address of a peer is in use: route */
-    CQ_EVENT_ENDPOINT_REVERTED,  /* new address did not prove itself: route is the restored one */
-    CQ_EVENT_PEER_UNREACHABLE,   /* dead-peer time passed: a handshake begins */
-    CQ_EVENT_KEYS_ERASED,        /* a session's keys were erased (debug): session id */
-    CQ_EVENT_COUNT
 };
 
 enum cq_role { CQ_ROLE_INITIATOR, CQ_ROLE_RESPONDER };
@@ -73,8 +58,6 @@ struct cq_action {
     uint8_t data[CQ_ACTION_DATA_MAX];
 };
 
-/* "handshake_complete" and so on. Static storage. */
-const char *cq_event_name(enum cq_event event);
 /* "initiator", "responder". */
 const char *cq_role_name(enum cq_role role);
 

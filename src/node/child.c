@@ -83,8 +83,7 @@ static bool take_handover(struct child *c, int handover_fd, int channel)
     cq_handover_wipe(&handover);
     if (err != CQ_OK)
         return cq_fail(&c->failure, "cannot take the configuration over: %s", cq_err_text(err));
-    cq_log_set_level(c->start.log_level);
-    cq_log_set_journal(c->start.log_to_journal);
+    cq_logging_use(&c->start.logging);
     c->start.channel = channel;
     return true;
 }
@@ -95,13 +94,13 @@ static void verify_keys(struct cq_conf *conf)
 {
     for (size_t i = 0; i < conf->num_peers; i++) {
         struct cq_conf_peer *p = &conf->peers[i];
-        char label[CQ_LABEL_MAX];
         if (p->public_key == NULL || cq_public_key_verify(p->public_key, p->id) == CQ_OK)
             continue;
         free(p->public_key);
         p->public_key = NULL;
-        cq_log(CQ_LOG_WARN, "cached_key_wrong", "interface=%s %s", conf->interface,
-               cq_label_peer(p, label));
+        struct cq_label label = cq_label_make(p);
+        cq_log(CQ_EVENT_CACHED_KEY_WRONG, cq_field_text("interface", conf->interface),
+               cq_label_peer(&label), cq_label_name(&label));
     }
 }
 
@@ -162,6 +161,7 @@ static bool start_serving(struct child *c)
 _Noreturn static void end(struct child *c, int status)
 {
     cq_control_end(&c->control);
+    cq_logging_end(c->conf.interface);
     cq_wipe_stack();
     cq_secret_shutdown();
     _exit(status);
@@ -185,8 +185,8 @@ void cq_child_run(const char *interface, int handover_fd, int channel)
     if (!ready) {
         if (cq_channel_send(channel, CQ_CHANNEL_FAILED, 0, NULL, c.failure.text,
                             strlen(c.failure.text)) != CQ_OK)
-            cq_log(CQ_LOG_ERROR, "start_failed", "interface=%s reason=\"%s\"", interface,
-                   c.failure.text);
+            cq_log(CQ_EVENT_START_FAILED, cq_field_text("interface", interface),
+                   cq_field_text("reason", c.failure.text));
         end(&c, 1);
     }
     enum cq_err err =

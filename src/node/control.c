@@ -6,6 +6,7 @@
 #include "crypto/crypto.h"
 #include "node/channel.h"
 #include "node/clients.h"
+#include "node/logging.h"
 #include "node/report.h"
 #include "os/clock.h"
 
@@ -78,8 +79,8 @@ static void tell_monitor(const struct cq_control *control, enum cq_channel_type 
     enum cq_err err = cq_channel_send(control->start.channel, type, index, NULL,
                                       has_data ? action->data : NULL, has_data ? action->len : 0);
     if (err != CQ_OK)
-        cq_log(CQ_LOG_WARN, "monitor_busy", "interface=%s message=%d reason=\"%s\"",
-               control->conf->interface, type, cq_err_text(err));
+        cq_log(CQ_EVENT_MONITOR_BUSY, cq_field_text("interface", control->conf->interface),
+               cq_field_int("message", type), cq_field_text("reason", cq_err_text(err)));
 }
 
 /* False: the worker cannot take it now. */
@@ -88,8 +89,8 @@ static bool command_worker(const struct cq_control *control, const struct cq_act
     enum cq_err err = cq_worker_command(control->worker, action);
 
     if (err != CQ_OK && err != CQ_ERR_AGAIN)
-        cq_log(CQ_LOG_ERROR, "command_refused", "interface=%s action=%d reason=\"%s\"",
-               control->conf->interface, action->type, cq_err_text(err));
+        cq_log(CQ_EVENT_COMMAND_REFUSED, cq_field_text("interface", control->conf->interface),
+               cq_field_int("action", action->type), cq_field_text("reason", cq_err_text(err)));
     return err != CQ_ERR_AGAIN;
 }
 
@@ -231,6 +232,7 @@ static void set_timer(struct cq_control *control, bool hurry, cq_time now)
     cq_time next = cq_engine_next_expiry(control->engine);
 
     next = cq_time_min(next, cq_clients_next_expiry(control->clients));
+    next = cq_time_min(next, cq_logging_next_expiry(now));
     if (cq_path_reclaim(control->path) || control->is_blocked)
         next = cq_time_min(next, now + soon);
     if (hurry)
@@ -264,6 +266,7 @@ static void turn(struct cq_control *control)
         (void)!act(control);
     handle_expiry(control, now);
     cq_clients_update(control->clients, now);
+    cq_logging_handle_expiry(control->conf->interface);
     if (control->worked) {
         cq_wipe_stack();
         control->worked = false;

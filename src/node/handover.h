@@ -10,8 +10,8 @@
 #define CQ_NODE_HANDOVER_H
 
 #include "base/err.h"
-#include "base/log.h"
 #include "conf/config.h"
+#include "node/logging.h"
 #include "os/sandbox.h"
 #include "os/tun.h"
 #include "os/udp.h"
@@ -28,8 +28,7 @@ struct cq_handover_start {
     uint16_t mtu;
     uint32_t fwmark; /* of our datagrams; 0: none */
     struct cq_sandbox_user user;
-    enum cq_level log_level;
-    bool log_to_journal;
+    struct cq_logging logging; /* filled in by the node's process before it is executed */
 };
 
 struct cq_handover {

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "node/logging.h"
 #include "node/undo.h"
 #include "os/process.h"
 
@@ -74,17 +75,19 @@ _Noreturn static void become_keeper(const char *name, struct cq_lock lock, int p
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     cq_notify_redirect(sink);
+    cq_log_forget();
+    cq_logging_start(sink);
     /* In a forked process the locked arena is wiped and of no use; the heap takes its place. */
     cq_secret_shutdown();
     /* Should the monitor be gone already, the pipe says so. */
     (void)!cq_process_watch(monitor, &monitor_watch);
     if (listen_to_monitor(pipe_fd, monitor_watch, &node_watch))
         _exit(0);
-    cq_log(CQ_LOG_WARN, "monitor_died", "interface=%s", name);
+    cq_log(CQ_EVENT_MONITOR_DIED, cq_field_text("interface", name));
     end_node(&node_watch);
     unsigned failures = cq_undo_run(name, NULL, NULL);
-    cq_log(failures == 0 ? CQ_LOG_INFO : CQ_LOG_ERROR, "put_back", "interface=%s failures=%u", name,
-           failures);
+    cq_log(CQ_EVENT_PUT_BACK, cq_field_text("interface", name), cq_field_int("failures", failures));
+    cq_logging_end(name);
     cq_lock_release(&lock, name);
     _exit(0);
 }

@@ -1,18 +1,25 @@
 #include "node/label.h"
 
-#include "base/log.h"
+#include <stddef.h>
 
-#include <stdio.h>
-
-char *cq_label_peer(const struct cq_conf_peer *peer, char out[CQ_LABEL_MAX])
+struct cq_label cq_label_make(const struct cq_conf_peer *peer)
 {
-    char id[CQ_KEY32_TEXT_LEN + 1], quoted[4 * CQ_CONF_NAME_MAX + 3];
+    struct cq_label label = {.name = NULL};
 
-    cq_base64_encode(peer->id, CQ_PEER_ID_LEN, id);
-    if (peer->name[0] == '\0')
-        snprintf(out, CQ_LABEL_MAX, "peer=%s", id);
-    else
-        snprintf(out, CQ_LABEL_MAX, "peer=%s name=%s", id,
-                 cq_log_quote(peer->name, quoted, sizeof(quoted)));
-    return out;
+    if (peer == NULL)
+        return label;
+    cq_base64_encode(peer->id, CQ_PEER_ID_LEN, label.id);
+    if (peer->name[0] != '\0')
+        label.name = peer->name;
+    return label;
+}
+
+struct cq_field cq_label_peer(const struct cq_label *label)
+{
+    return cq_field_text("peer", label->id[0] != '\0' ? label->id : NULL);
+}
+
+struct cq_field cq_label_name(const struct cq_label *label)
+{
+    return cq_field_text("name", label->name);
 }

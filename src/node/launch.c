@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 6, MAX_ENV = 8 };
+enum { MAX_FDS = 7, MAX_ENV = 8 };
 
 static int compare_fds(const void *a, const void *b)
 {
@@ -24,8 +24,8 @@ static int compare_fds(const void *a, const void *b)
 /* Descriptors that the node gets, ascending; closes all others. */
 static void keep_descriptors(int channel, int handover_fd, const struct cq_handover_start *start)
 {
-    int all[MAX_FDS] = {channel,       handover_fd,    start->listener,
-                        start->tun.fd, start->udp.fd4, start->udp.fd6};
+    int all[MAX_FDS] = {channel,        handover_fd,    start->listener,         start->tun.fd,
+                        start->udp.fd4, start->udp.fd6, start->logging.target.fd};
     int kept[MAX_FDS] = {0};
     int num = 0;
 
@@ -49,17 +49,19 @@ static void fill_environment(char *out[MAX_ENV])
     out[num] = NULL;
 }
 
-_Noreturn static void become_node(const char *interface, int channel,
-                                  const struct cq_handover *handover,
+_Noreturn static void become_node(const char *interface, int channel, struct cq_handover *handover,
                                   const struct cq_handover_start *start, enum cq_notify_sink sink)
 {
+    struct cq_handover_start mine = *start;
     char program[] = CQ_CHILD_NAME, name[64], handover_text[16], channel_text[16], reason[128];
     char *argv[] = {program, name, handover_text, channel_text, NULL};
     char *env[MAX_ENV];
     sigset_t none;
 
     cq_notify_redirect(sink);
-    keep_descriptors(channel, handover->fd, start);
+    cq_logging_find(&mine.logging, sink);
+    cq_handover_set_start(handover, &mine);
+    keep_descriptors(channel, handover->fd, &mine);
     snprintf(name, sizeof(name), "%s", interface);
     snprintf(handover_text, sizeof(handover_text), "%d", handover->fd);
     snprintf(channel_text, sizeof(channel_text), "%d", channel);
@@ -72,7 +74,7 @@ _Noreturn static void become_node(const char *interface, int channel,
     _exit(1);
 }
 
-bool cq_launch(struct cq_launched *out, const char *interface, const struct cq_handover *handover,
+bool cq_launch(struct cq_launched *out, const char *interface, struct cq_handover *handover,
                const struct cq_handover_start *start, enum cq_notify_sink sink,
                struct cq_failure *failure)
 {

@@ -21,7 +21,7 @@ struct cq_launched {
 /* Executes this program again as the node (node/child.h) with the descriptors of `start` and of the
  * handover, and no
  * others; its log lines go to `sink`. False: *failure says why. */
-bool cq_launch(struct cq_launched *out, const char *interface, const struct cq_handover *handover,
+bool cq_launch(struct cq_launched *out, const char *interface, struct cq_handover *handover,
                const struct cq_handover_start *start, enum cq_notify_sink sink,
                struct cq_failure *failure);
 

@@ -8,6 +8,7 @@
 #include "node/keeper.h"
 #include "node/launch.h"
 #include "node/lock.h"
+#include "node/logging.h"
 #include "node/names.h"
 #include "node/network.h"
 #include "node/undo.h"
@@ -87,7 +88,8 @@ static bool start_journal(struct monitor *m)
 {
     if (cq_undo_exists(m->name)) {
         unsigned failures = cq_undo_run(m->name, NULL, NULL);
-        cq_log(CQ_LOG_WARN, "put_back", "interface=%s failures=%u after=kill", m->name, failures);
+        cq_log(CQ_EVENT_PUT_BACK, cq_field_text("interface", m->name),
+               cq_field_int("failures", failures), cq_field_text("after", "kill"));
     }
     if (cq_undo_open(&m->undo, m->name) != CQ_OK)
         return cq_fail(m->failure, "cannot make the undo journal: %s", strerror(errno));
@@ -209,12 +211,6 @@ static bool await_node(struct monitor *m)
     }
 }
 
-static bool log_is_journal(const struct monitor *m)
-{
-    return m->options->sink == CQ_NOTIFY_SYSTEM_LOG ||
-           (m->options->sink == CQ_NOTIFY_STAY && cq_notify_stderr_is_journal());
-}
-
 static bool start_node(struct monitor *m)
 {
     struct cq_handover_start start = {.listener = m->listener,
@@ -222,9 +218,7 @@ static bool start_node(struct monitor *m)
                                       .udp = m->udp,
                                       .mtu = m->mtu,
                                       .fwmark = m->network.mark,
-                                      .user = m->user,
-                                      .log_level = cq_log_level(),
-                                      .log_to_journal = log_is_journal(m)};
+                                      .user = m->user};
 
     cq_handover_set_start(m->options->handover, &start);
     bool started =
@@ -240,8 +234,8 @@ static bool start_node(struct monitor *m)
     started = started && await_node(m);
     cq_handover_wipe(m->options->handover);
     if (started)
-        cq_log(CQ_LOG_DEBUG, "node_started", "interface=%s process=%ld", m->name,
-               (long)m->node.pid);
+        cq_log(CQ_EVENT_NODE_STARTED, cq_field_text("interface", m->name),
+               cq_field_int("process", m->node.pid));
     return started;
 }
 
@@ -363,10 +357,12 @@ static void store(struct monitor *m, const struct cq_channel_message *message)
     }
     if (err == CQ_OK)
         err = cq_cache_store(id, &entry);
-    if (err != CQ_OK)
-        cq_log(CQ_LOG_WARN, "cache_failed", "interface=%s directory=%s reason=\"%s\"", m->name,
-               cq_file_state_dir(),
-               err == CQ_ERR_PERM ? "not ours, or others may write there" : strerror(errno));
+    if (err == CQ_OK)
+        return;
+    const char *reason =
+        err == CQ_ERR_PERM ? "not ours, or others may write there" : strerror(errno);
+    cq_log(CQ_EVENT_CACHE_FAILED, cq_field_text("interface", m->name),
+           cq_field_text("directory", cq_file_state_dir()), cq_field_text("reason", reason));
 }
 
 /* False: the node is gone. */
@@ -402,7 +398,8 @@ static void serve_signal(struct monitor *m)
         bool again = cq_keeper_start(&m->keeper, m->name, &m->lock, m->options->sink) == CQ_OK;
         if (again)
             cq_keeper_set_node(&m->keeper, m->node.pid);
-        cq_log(CQ_LOG_WARN, "keeper_died", "interface=%s started_again=%d", m->name, again);
+        cq_log(CQ_EVENT_KEEPER_DIED, cq_field_text("interface", m->name),
+               cq_field_int("started_again", again));
     }
 }
 
@@ -410,7 +407,7 @@ static void serve_generation(struct monitor *m)
 {
     if (!cq_generation_changed(m->generation_fd))
         return;
-    cq_log(CQ_LOG_WARN, "machine_cloned", "interface=%s", m->name);
+    cq_log(CQ_EVENT_MACHINE_CLONED, cq_field_text("interface", m->name));
     (void)!cq_channel_send(m->node.channel, CQ_CHANNEL_FORGET, 0, NULL, NULL, 0);
 }
 
@@ -436,7 +433,11 @@ static bool run(struct monitor *m)
         p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
         p[GENERATION] = (struct pollfd){.fd = m->generation_fd, .events = POLLIN};
         (void)poll_names(m, p + FIRST_NAME);
-        if (poll(p, NUM, milliseconds_until(cq_names_next_expiry(&m->names))) < 0)
+        cq_time next =
+            cq_time_min(cq_names_next_expiry(&m->names), cq_logging_next_expiry(cq_clock_now()));
+        int num = poll(p, NUM, milliseconds_until(next));
+        cq_logging_handle_expiry(m->name);
+        if (num < 0)
             continue;
         if (p[SIGNALS].revents != 0)
             serve_signal(m);
@@ -463,10 +464,11 @@ static void end_device(void *ctx)
     if (m->node.pid != 0) {
         status = cq_launch_end(&m->node, patience_at_end);
         if (WIFSIGNALED(status))
-            cq_log(CQ_LOG_ERROR, "node_died", "interface=%s signal=%d", m->name, WTERMSIG(status));
+            cq_log(CQ_EVENT_NODE_DIED, cq_field_text("interface", m->name),
+                   cq_field_int("signal", WTERMSIG(status)));
         else if (WEXITSTATUS(status) != 0)
-            cq_log(CQ_LOG_ERROR, "node_ended", "interface=%s status=%d", m->name,
-                   WEXITSTATUS(status));
+            cq_log(CQ_EVENT_NODE_ENDED, cq_field_text("interface", m->name),
+                   cq_field_int("status", WEXITSTATUS(status)));
     }
     if (m->tun.fd >= 0)
         cq_tun_close(&m->tun);
@@ -542,19 +544,21 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
                         .listener = -1};
 
     cq_process_set_name("cryprq-monitor");
-    cq_log_set_journal(cq_notify_stderr_is_journal());
+    cq_logging_start(CQ_NOTIFY_STAY);
     bool good = take_signals(&m) && set_up(&m);
     if (good) {
         take_child_signals(&m);
         cq_notify("READY=1");
         if (options->ready != NULL)
             options->ready(options->ctx);
-        cq_log(CQ_LOG_INFO, "ready", "interface=%s id=%s listen_port=%u mtu=%u fwmark=%u", m.name,
-               m.id, m.port, m.mtu, m.network.mark);
+        cq_log(CQ_EVENT_READY, cq_field_text("interface", m.name), cq_field_text("id", m.id),
+               cq_field_int("listen_port", m.port), cq_field_int("mtu", m.mtu),
+               cq_field_int("fwmark", m.network.mark));
         good = run(&m);
         cq_notify("STOPPING=1");
-        cq_log(CQ_LOG_INFO, "stopping", "interface=%s", m.name);
+        cq_log(CQ_EVENT_STOPPING, cq_field_text("interface", m.name));
     }
     put_back(&m);
+    cq_logging_end(m.name);
     return good;
 }

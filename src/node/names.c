@@ -63,16 +63,15 @@ static void put_off(struct cq_names *names, size_t index, const char *reason, cq
     struct cq_name *name = &names->names[index];
     const struct cq_conf_peer *peer = &names->conf->peers[index];
     cq_time distance = first_distance << (name->failures < 6 ? name->failures : 6);
-    char label[CQ_LABEL_MAX], quoted_reason[128];
+    struct cq_label label = cq_label_make(peer);
 
     distance = cq_time_min(distance, last_distance);
     name->failures++;
     name->not_before = now + distance;
     cq_names_want(names, index);
-    cq_log_quote(reason, quoted_reason, sizeof(quoted_reason));
-    cq_log(CQ_LOG_WARN, "resolve_failed", "interface=%s %s host=%s reason=%s again_in_s=%lld",
-           names->conf->interface, cq_label_peer(peer, label), peer->endpoint.host, quoted_reason,
-           (long long)(distance / CQ_NS_PER_S));
+    cq_log(CQ_EVENT_RESOLVE_FAILED, cq_field_text("interface", names->conf->interface),
+           cq_label_peer(&label), cq_label_name(&label), cq_field_text("host", peer->endpoint.host),
+           cq_field_text("reason", reason), cq_field_int("again_in_s", distance / CQ_NS_PER_S));
 }
 
 static void start_one(struct cq_names *names, int slot, size_t index, cq_time now)

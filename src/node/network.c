@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -197,8 +198,10 @@ static void put_guard_up(struct cq_network *n)
     }
     if (num > 0 && cq_guard_open(&n->guard, n->conf->interface, guarded, num) != CQ_OK) {
         n->guard = NULL;
-        cq_log(CQ_LOG_WARN, "no_guard", "interface=%s reason=\"nf_tables: %s\"", n->conf->interface,
-               strerror(errno));
+        char reason[128];
+        snprintf(reason, sizeof(reason), "nf_tables: %s", strerror(errno));
+        cq_log(CQ_EVENT_NO_GUARD, cq_field_text("interface", n->conf->interface),
+               cq_field_text("reason", reason));
     }
 }
 

@@ -8,6 +8,7 @@
 #include "node/handover.h"
 #include "node/label.h"
 #include "node/lock.h"
+#include "node/logging.h"
 #include "node/monitor.h"
 #include "node/undo.h"
 #include "os/clock.h"
@@ -52,16 +53,17 @@ static void free_cache(struct peers_cache *cache, size_t num)
 static void load_peer(struct peers_cache *cache, const struct cq_conf *conf, size_t i)
 {
     struct cq_cache_entry entry;
-    char label[CQ_LABEL_MAX];
     enum cq_err err = cq_cache_load(conf->peers[i].id, &entry);
 
     if (err == CQ_ERR_NOTFOUND)
         return;
     if (err != CQ_OK) {
-        cq_log(CQ_LOG_WARN, "cache_damaged", "interface=%s %s reason=\"%s\"", conf->interface,
-               cq_label_peer(&conf->peers[i], label),
-               err == CQ_ERR_INVALID ? "set aside as .damaged; the key will be asked for again"
-                                     : strerror(errno));
+        const char *reason = err == CQ_ERR_INVALID
+                                 ? "set aside as .damaged; the key will be asked for again"
+                                 : strerror(errno);
+        struct cq_label label = cq_label_make(&conf->peers[i]);
+        cq_log(CQ_EVENT_CACHE_DAMAGED, cq_field_text("interface", conf->interface),
+               cq_label_peer(&label), cq_label_name(&label), cq_field_text("reason", reason));
         return;
     }
     cache->replied[i] = entry.replied;
@@ -127,7 +129,7 @@ static void leave_terminal(void *ctx)
     const struct background *b = ctx;
 
     cq_notify_redirect(b->sink);
-    cq_log_set_journal(b->sink == CQ_NOTIFY_SYSTEM_LOG || cq_notify_stderr_is_journal());
+    cq_logging_start(b->sink);
     (void)!write(b->report_fd, "", 1);
     close(b->report_fd);
 }

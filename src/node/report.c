@@ -10,42 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 512 };
-
-static enum cq_level level_of(enum cq_event event)
-{
-    switch (event) {
-    case CQ_EVENT_HANDSHAKE_STARTED:
-    case CQ_EVENT_KEYS_ERASED:
-        return CQ_LOG_DEBUG;
-    case CQ_EVENT_HANDSHAKE_FAILED:
-    case CQ_EVENT_PEER_UNREACHABLE:
-    case CQ_EVENT_ENDPOINT_REVERTED:
-        return CQ_LOG_WARN;
-    case CQ_EVENT_HANDSHAKE_COMPLETE:
-    case CQ_EVENT_KEY_ROTATION:
-    case CQ_EVENT_SESSION_EXPIRED:
-    case CQ_EVENT_SESSION_CLOSED:
-    case CQ_EVENT_KEY_LEARNED:
-    case CQ_EVENT_ENDPOINT_CHANGED:
-    case CQ_EVENT_COUNT:
-        break;
-    }
-    return CQ_LOG_INFO;
-}
-
-/* The peer of an engine's number, or "" where none is concerned. */
-static void peer_text(const struct cq_control *control, uint32_t number, char out[CQ_LABEL_MAX])
-{
-    out[0] = '\0';
-    if (number < control->num_indices && control->indices[number] < control->conf->num_peers)
-        cq_label_peer(&control->conf->peers[control->indices[number]], out);
-}
-
-static void session_text(const uint8_t sid[8], char out[17])
+static const char *session_text(const uint8_t sid[8], char out[17])
 {
     for (int i = 0; i < 8; i++)
         snprintf(out + (size_t)(2 * i), 3, "%02x", sid[i]);
+    return out;
 }
 
 static const char *close_reason_name(unsigned reason)
@@ -55,55 +24,58 @@ static const char *close_reason_name(unsigned reason)
     return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
 }
 
-/* What an event has to say beyond its peer; begins with a space unless it is empty. */
-static void details_text(const struct cq_action *action, char out[LINE_BYTES])
+/* The peer of an engine's number; NULL where none is concerned. */
+static const struct cq_conf_peer *find_peer(const struct cq_control *control, uint32_t number)
+{
+    if (number >= control->num_indices || control->indices[number] >= control->conf->num_peers)
+        return NULL;
+    return &control->conf->peers[control->indices[number]];
+}
+
+void cq_report_event(const struct cq_control *control, const struct cq_action *action)
 {
     const struct cq_event_record *e = &action->event;
     char sid[17], address[CQ_ADDR_TEXT_MAX];
 
-    out[0] = '\0';
-    session_text(e->sid, sid);
+    if (!cq_log_wants(cq_event_level(e->event)))
+        return;
+    struct cq_label label = cq_label_make(find_peer(control, action->peer));
+    const struct cq_field interface = cq_field_text("interface", control->conf->interface),
+                          peer = cq_label_peer(&label), name = cq_label_name(&label),
+                          session = cq_field_text("session", session_text(e->sid, sid));
+
     switch (e->event) {
     case CQ_EVENT_HANDSHAKE_COMPLETE:
     case CQ_EVENT_KEY_ROTATION:
-        snprintf(out, LINE_BYTES, " role=%s duration_ms=%.2f suite=%s session=%s",
-                 cq_role_name(e->role), (double)e->duration / (double)CQ_NS_PER_MS,
-                 cq_suite_name(e->suite), sid);
+        cq_log(e->event, interface, peer, name, cq_field_text("role", cq_role_name(e->role)),
+               cq_field_ms("duration_ms", e->duration),
+               cq_field_text("suite", cq_suite_name(e->suite)), session);
         break;
     case CQ_EVENT_HANDSHAKE_FAILED:
-        snprintf(out, LINE_BYTES, " reason=%s drop=%s", cq_diagnosis_name(e->diagnosis),
-                 cq_drop_name(e->reason));
+        cq_log(e->event, interface, peer, name,
+               cq_field_text("reason", cq_diagnosis_name(e->diagnosis)),
+               cq_field_text("drop", cq_drop_name(e->reason)));
         break;
     case CQ_EVENT_SESSION_CLOSED:
-        snprintf(out, LINE_BYTES, " reason=%s session=%s", close_reason_name(e->close_reason), sid);
+        cq_log(e->event, interface, peer, name,
+               cq_field_text("reason", close_reason_name(e->close_reason)), session);
         break;
     case CQ_EVENT_ENDPOINT_CHANGED:
     case CQ_EVENT_ENDPOINT_REVERTED:
-        snprintf(out, LINE_BYTES, " endpoint=%s", cq_addr_format(&action->route.remote, address));
+        cq_log(e->event, interface, peer, name,
+               cq_field_text("endpoint", cq_addr_format(&action->route.remote, address)));
         break;
     case CQ_EVENT_KEYS_ERASED:
-        snprintf(out, LINE_BYTES, " session=%s", sid);
+        cq_log(e->event, interface, peer, name, session);
         break;
     case CQ_EVENT_HANDSHAKE_STARTED:
     case CQ_EVENT_SESSION_EXPIRED:
     case CQ_EVENT_KEY_LEARNED:
     case CQ_EVENT_PEER_UNREACHABLE:
-    case CQ_EVENT_COUNT:
+    default: /* the others are not the engine's */
+        cq_log(e->event, interface, peer, name);
         break;
     }
-}
-
-void cq_report_event(const struct cq_control *control, const struct cq_action *action)
-{
-    enum cq_level level = level_of(action->event.event);
-    char peer[CQ_LABEL_MAX], details[LINE_BYTES];
-
-    if (level > cq_log_level())
-        return;
-    peer_text(control, action->peer, peer);
-    details_text(action, details);
-    cq_log(level, cq_event_name(action->event.event), "interface=%s %s%s", control->conf->interface,
-           peer, details);
 }
 
 static uint64_t whole_secs(cq_time from, cq_time to)

@@ -18,7 +18,6 @@ enum {
     LINE_BYTES = 16 * 1024,
     JOURNAL_MAX_BYTES = 8 * 1024 * 1024,
     JOURNAL_MAX_LINES = 4096,
-    LOG_TEXT_BYTES = 512,
 };
 
 static const char first_line[] = "cryprq-undo 1\n";
@@ -136,23 +135,23 @@ bool cq_undo_exists(const char *name)
 
 bool cq_undo_run_hook(const char *name, const char *kind, const char *command, int interrupt_fd)
 {
-    char quoted[LOG_TEXT_BYTES];
     int status;
     enum cq_err err = cq_process_run_hook(command, name, interrupt_fd, hook_timeout, &status);
 
     if (err == CQ_OK)
         return true;
-    cq_log_quote(command, quoted, sizeof(quoted));
+    const struct cq_field interface = cq_field_text("interface", name);
+    const struct cq_field hook = cq_field_text("hook", kind),
+                          what = cq_field_text("command", command);
     if (err == CQ_ERR_EXPIRED)
-        cq_log(CQ_LOG_WARN, "hook_failed",
-               "interface=%s hook=%s command=%s reason=\"ended: interrupted or too slow\"", name,
-               kind, quoted);
+        cq_log(CQ_EVENT_HOOK_FAILED, interface, hook, what,
+               cq_field_text("reason", "ended: interrupted or too slow"));
     else if (WIFSIGNALED(status))
-        cq_log(CQ_LOG_WARN, "hook_failed", "interface=%s hook=%s command=%s signal=%d", name, kind,
-               quoted, WTERMSIG(status));
+        cq_log(CQ_EVENT_HOOK_FAILED, interface, hook, what,
+               cq_field_int("signal", WTERMSIG(status)));
     else
-        cq_log(CQ_LOG_WARN, "hook_failed", "interface=%s hook=%s command=%s status=%d", name, kind,
-               quoted, WEXITSTATUS(status));
+        cq_log(CQ_EVENT_HOOK_FAILED, interface, hook, what,
+               cq_field_int("status", WEXITSTATUS(status)));
     return false;
 }
 
@@ -191,8 +190,9 @@ static bool undo_rule(const char *name, const char *fields)
     if (err == CQ_OK)
         err = cq_netlink_rule_delete(nl, &rule);
     if (err != CQ_OK && err != CQ_ERR_NOTFOUND)
-        cq_log(CQ_LOG_WARN, "undo_failed", "interface=%s rule=\"%s\" reason=\"%s\"", name, fields,
-               nl != NULL ? cq_netlink_reason(nl) : strerror(errno));
+        cq_log(CQ_EVENT_UNDO_FAILED, cq_field_text("interface", name),
+               cq_field_text("rule", fields),
+               cq_field_text("reason", nl != NULL ? cq_netlink_reason(nl) : strerror(errno)));
     cq_netlink_close(nl);
     return err == CQ_OK || err == CQ_ERR_NOTFOUND;
 }
@@ -202,8 +202,8 @@ static bool undo_file(const char *name, char *path)
     unescape(path);
     if (cq_file_remove(path) == CQ_OK)
         return true;
-    cq_log(CQ_LOG_WARN, "undo_failed", "interface=%s file=%s reason=\"%s\"", name, path,
-           strerror(errno));
+    cq_log(CQ_EVENT_UNDO_FAILED, cq_field_text("interface", name), cq_field_text("file", path),
+           cq_field_text("reason", strerror(errno)));
     return false;
 }
 
@@ -264,8 +264,8 @@ unsigned cq_undo_run(const char *name, void (*device)(void *ctx), void *ctx)
         return 0;
     char **lines = err == CQ_OK ? calloc(JOURNAL_MAX_LINES, sizeof(*lines)) : NULL;
     if (lines == NULL) {
-        cq_log(CQ_LOG_ERROR, "undo_failed", "interface=%s file=%s reason=\"%s\"", name, path,
-               cq_err_text(err == CQ_OK ? CQ_ERR_NOMEM : err));
+        cq_log(CQ_EVENT_UNDO_FAILED, cq_field_text("interface", name), cq_field_text("file", path),
+               cq_field_text("reason", cq_err_text(err == CQ_OK ? CQ_ERR_NOMEM : err)));
         cq_secret_free(text);
         return 1;
     }

@@ -55,6 +55,11 @@ bool cq_notify_stderr_is_journal(void)
     return strcmp(stream, mine) == 0;
 }
 
+int cq_notify_journal_socket(void)
+{
+    return connect_datagram("/run/systemd/journal/socket");
+}
+
 enum cq_notify_sink cq_notify_background_sink(void)
 {
     struct stat st;

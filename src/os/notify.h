@@ -13,6 +13,9 @@ void cq_notify(const char *state);
 /* Whether JOURNAL_STREAM names what standard error is connected to. */
 bool cq_notify_stderr_is_journal(void);
 
+/* A socket for the journal's native protocol (non-blocking, close-on-exec), or -1. */
+int cq_notify_journal_socket(void);
+
 /* Where lines for standard error go once a process has left its terminal. */
 enum cq_notify_sink {
     CQ_NOTIFY_STAY,       /* where they went before: a regular file or the journal */

@@ -1,5 +1,7 @@
-/* The log: one write per line, levels, the journal's prefix, quoting. */
+/* The log: one write per line, levels, the prefix of priorities, limits, the observer. */
 #include "base/log.h"
+
+#include "base/loglimit.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -34,12 +36,18 @@ static int capture(void **state)
 
 static int release(void **state)
 {
+    static const struct cq_log_sink standard = {.frame = CQ_LOG_LINES};
+
     (void)state;
     dup2(real_stderr, STDERR_FILENO);
     close(real_stderr);
     close(tap);
     cq_log_set_level(CQ_LOG_INFO);
-    cq_log_set_journal(false);
+    cq_log_set_format(CQ_LOG_KV);
+    cq_log_set_sink(&standard);
+    cq_log_set_clocks(NULL, NULL);
+    cq_log_set_observer(NULL, NULL, CQ_LOG_ERROR);
+    cq_log_forget();
     return 0;
 }
 
@@ -53,15 +61,25 @@ static const char *next_line(void)
     return line;
 }
 
+/* Events of each level. */
+static const enum cq_event of_level[] = {
+    [CQ_LOG_ERROR] = CQ_EVENT_NODE_DIED,
+    [CQ_LOG_WARN] = CQ_EVENT_NO_GUARD,
+    [CQ_LOG_INFO] = CQ_EVENT_READY,
+    [CQ_LOG_DEBUG] = CQ_EVENT_NODE_STARTED,
+};
+
 static void test_lines(void **state)
 {
     (void)state;
-    cq_log(CQ_LOG_INFO, "start", "version=%s peers=%d", "1.0", 3);
-    assert_string_equal(next_line(), "event=start version=1.0 peers=3\n");
-    cq_log(CQ_LOG_ERROR, "stop", "%s", "");
-    assert_string_equal(next_line(), "event=stop\n");
-    cq_log(CQ_LOG_INFO, "forged", "name=%s", "x\nevent=fake\r\033[2J\177");
-    assert_string_equal(next_line(), "event=forged name=x event=fake  [2J\n");
+    cq_log(CQ_EVENT_READY, cq_field_text("id", "x"), cq_field_int("mtu", 1420));
+    assert_string_equal(next_line(), "event=ready id=x mtu=1420\n");
+    cq_log(CQ_EVENT_READY, cq_field_text("id", NULL), cq_field_int("mtu", -1));
+    assert_string_equal(next_line(), "event=ready mtu=-1\n");
+    cq_log(CQ_EVENT_KEY_ROTATION, cq_field_ms("duration_ms", 2345678), cq_field_text("name", ""));
+    assert_string_equal(next_line(), "event=key_rotation duration_ms=2.35 name=\"\"\n");
+    cq_log(CQ_EVENT_READY, cq_field_text("id", "x\nevent=fake\r\033[2J\177"));
+    assert_string_equal(next_line(), "event=ready id=\"x\\nevent=fake\\r\\x1b[2J\\x7f\"\n");
     assert_string_equal(next_line(), "");
 }
 
@@ -72,7 +90,9 @@ static void test_levels(void **state)
         cq_log_set_level((enum cq_level)max);
         assert_int_equal(cq_log_level(), max);
         for (int level = CQ_LOG_ERROR; level <= CQ_LOG_DEBUG; level++) {
-            cq_log((enum cq_level)level, "e", "level=%d", level);
+            assert_int_equal(cq_event_level(of_level[level]), level);
+            assert_int_equal(cq_log_wants((enum cq_level)level), level <= max);
+            cq_log(of_level[level], cq_field_int("level", level));
             assert_int_equal(next_line()[0] != '\0', level <= max);
         }
     }
@@ -82,6 +102,7 @@ static void test_level_names(void **state)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     enum cq_level level;
+    enum cq_log_format format;
 
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -91,20 +112,31 @@ static void test_level_names(void **state)
     assert_int_equal(cq_log_level_parse("", &level), CQ_ERR_INVALID);
     assert_int_equal(cq_log_level_parse("Info", &level), CQ_ERR_INVALID);
     assert_int_equal(cq_log_level_parse("informational", &level), CQ_ERR_INVALID);
+    assert_int_equal(cq_log_format_parse("kv", &format), CQ_OK);
+    assert_int_equal(format, CQ_LOG_KV);
+    assert_int_equal(cq_log_format_parse("json", &format), CQ_OK);
+    assert_int_equal(format, CQ_LOG_JSON);
+    assert_int_equal(cq_log_format_parse("JSON", &format), CQ_ERR_INVALID);
 }
 
-static void test_journal(void **state)
+static void test_prefix(void **state)
 {
-    static const char *const expected[] = {"<3>event=e a=1\n", "<4>event=e a=1\n",
-                                           "<6>event=e a=1\n", "<7>event=e a=1\n"};
+    static const struct cq_log_sink prefixed = {.frame = CQ_LOG_PREFIXED};
+    static const char prefix[] = {'3', '4', '6', '7'};
 
     (void)state;
-    cq_log_set_journal(true);
+    cq_log_set_sink(&prefixed);
     cq_log_set_level(CQ_LOG_DEBUG);
     for (int level = CQ_LOG_ERROR; level <= CQ_LOG_DEBUG; level++) {
-        cq_log((enum cq_level)level, "e", "a=%d", 1);
-        assert_string_equal(next_line(), expected[level]);
+        char expected[64];
+        cq_log(of_level[level], cq_field_int("a", 1));
+        snprintf(expected, sizeof(expected), "<%c>event=%s a=1\n", prefix[level],
+                 cq_event_name(of_level[level]));
+        assert_string_equal(next_line(), expected);
     }
+    cq_log_set_format(CQ_LOG_JSON);
+    cq_log(CQ_EVENT_READY, cq_field_int("mtu", 1));
+    assert_string_equal(next_line(), "<6>{\"level\":\"info\",\"event\":\"ready\",\"mtu\":1}\n");
 }
 
 static void test_long_line(void **state)
@@ -113,17 +145,102 @@ static void test_long_line(void **state)
 
     (void)state;
     memset(text, 'x', sizeof(text) - 1);
-    for (size_t len = 2030; len < 2060; len++) {
-        cq_log(CQ_LOG_INFO, "e", "a=%.*s", (int)len, text);
+    for (size_t len = 2000; len < 2060; len++) {
+        text[len] = '\0';
+        cq_log(CQ_EVENT_READY, cq_field_text("id", text));
+        text[len] = 'x';
         const char *line = next_line();
         size_t got = strlen(line);
         assert_true(got <= 2048);
         assert_int_equal(line[got - 1], '\n');
-        bool whole = got == strlen("event=e a=") + len + 1;
-        assert_int_equal(whole, strcmp(line + got - 4, "...\n") != 0);
+        size_t whole = strlen("event=ready id=") + len + 1;
+        bool cut = strcmp(line + got - 4, "...\n") == 0;
+        assert_true(cut || got == whole);
+        assert_int_equal(cut, whole > 2045);
     }
-    cq_log(CQ_LOG_INFO, text, "a=%d", 1);
-    assert_true(strlen(next_line()) <= 2048);
+}
+
+/* ---- limits ---- */
+
+static cq_time virtual_now;
+
+static cq_time read_now(void)
+{
+    return virtual_now;
+}
+
+static cq_time read_wall(void)
+{
+    return virtual_now;
+}
+
+static void rotate(const char *peer)
+{
+    cq_log(CQ_EVENT_KEY_ROTATION, cq_field_text("interface", "i"), cq_field_text("peer", peer),
+           cq_field_text("name", "bob"));
+}
+
+static unsigned count_lines(const char *part)
+{
+    unsigned num = 0;
+
+    for (const char *line = next_line(); line[0] != '\0'; line = next_line())
+        num += strstr(line, part) != NULL;
+    return num;
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    virtual_now = 1000 * CQ_NS_PER_S;
+    cq_log_set_clocks(read_now, read_wall);
+    assert_true(cq_log_next_expiry() == CQ_TIME_NEVER);
+    for (int i = 0; i < CQ_LOGLIMIT_BURST + 7; i++)
+        rotate("ID1");
+    assert_int_equal(count_lines("event=key_rotation"), CQ_LOGLIMIT_BURST);
+    rotate("ID2"); /* another peer is not concerned */
+    assert_int_equal(count_lines("event=key_rotation"), 1);
+    assert_true(cq_log_next_expiry() == virtual_now + CQ_LOGLIMIT_REPORT);
+    cq_log_handle_expiry("i", false);
+    assert_string_equal(next_line(), "");
+    virtual_now += CQ_LOGLIMIT_REPORT;
+    cq_log_handle_expiry("i", false);
+    assert_string_equal(
+        next_line(),
+        "event=log_suppressed interface=i peer=ID1 name=bob count=7 of=key_rotation\n");
+    assert_string_equal(next_line(), "");
+    assert_true(cq_log_next_expiry() == CQ_TIME_NEVER);
+    rotate("ID1"); /* one was restored meanwhile */
+    rotate("ID1");
+    assert_int_equal(count_lines("event=key_rotation"), 1);
+    cq_log_handle_expiry("i", true);
+    assert_int_equal(count_lines("count=1 of=key_rotation"), 1);
+}
+
+static unsigned num_observed;
+
+static void observe(void *ctx, const struct cq_logline *line)
+{
+    assert_ptr_equal(ctx, &num_observed);
+    assert_int_equal(line->event, CQ_EVENT_NODE_STARTED);
+    num_observed++;
+}
+
+static void test_observer(void **state)
+{
+    (void)state;
+    num_observed = 0;
+    cq_log_set_observer(observe, &num_observed, CQ_LOG_DEBUG);
+    assert_true(cq_log_wants(CQ_LOG_DEBUG));
+    cq_log(CQ_EVENT_NODE_STARTED, cq_field_int("process", 1));
+    assert_int_equal(num_observed, 1);
+    assert_string_equal(next_line(), ""); /* the log's own level is info */
+    cq_log_set_observer(observe, &num_observed, CQ_LOG_INFO);
+    cq_log(CQ_EVENT_NODE_STARTED, cq_field_int("process", 1));
+    cq_log_set_observer(NULL, NULL, CQ_LOG_DEBUG);
+    cq_log(CQ_EVENT_NODE_STARTED, cq_field_int("process", 1));
+    assert_int_equal(num_observed, 1);
+    assert_false(cq_log_wants(CQ_LOG_DEBUG));
 }
 
 static void test_errno_is_kept(void **state)
@@ -131,7 +248,7 @@ static void test_errno_is_kept(void **state)
     (void)state;
     errno = ENOTTY;
     close(STDERR_FILENO); /* the write fails */
-    cq_log(CQ_LOG_INFO, "e", "a=%d", 1);
+    cq_log(CQ_EVENT_READY, cq_field_int("mtu", 1));
     assert_int_equal(errno, ENOTTY);
 }
 
@@ -145,7 +262,8 @@ static void *log_lines(void *arg)
     memset(fill, 'a' + id, 64);
     fill[64] = '\0';
     for (int i = 0; i < LINES_EACH; i++)
-        cq_log(CQ_LOG_INFO, "t", "id=%d i=%d fill=%s", id, i, fill);
+        cq_log(CQ_EVENT_READY, cq_field_int("id", id), cq_field_int("i", i),
+               cq_field_text("fill", fill));
     return NULL;
 }
 
@@ -163,54 +281,17 @@ static void test_threads(void **state)
         ssize_t n = recv(tap, line, sizeof(line) - 1, 0);
         assert_true(n > 0);
         line[n] = '\0';
-        int id = line[strlen("event=t id=")] - '0';
+        int id = line[strlen("event=ready id=")] - '0';
         assert_true(id >= 0 && id < NUM_THREADS);
         char fill[65];
         memset(fill, 'a' + id, 64);
         fill[64] = '\0';
-        snprintf(expected, sizeof(expected), "event=t id=%d i=%d fill=%s\n", id, next[id]++, fill);
+        snprintf(expected, sizeof(expected), "event=ready id=%d i=%d fill=%s\n", id, next[id]++,
+                 fill);
         assert_string_equal(line, expected);
     }
     for (int i = 0; i < NUM_THREADS; i++)
         pthread_join(threads[i], NULL);
-}
-
-static const struct {
-    const char *text;
-    size_t size;
-    const char *quoted;
-} quotes[] = {
-    {"plain", 64, "plain"},
-    {"a/b:c,d.e-f_[::1]%3", 64, "a/b:c,d.e-f_[::1]%3"},
-    {"", 64, "\"\""},
-    {"two words", 64, "\"two words\""},
-    {"a=b", 64, "\"a=b\""},
-    {"say \"x\"", 64, "\"say \\\"x\\\"\""},
-    {"back\\slash", 64, "\"back\\\\slash\""},
-    {"a\nb\tc\rd", 64, "\"a\\nb\\tc\\rd\""},
-    {"\033[0m\177\xc3\xa9", 64, "\"\\x1b[0m\\x7f\\xc3\\xa9\""},
-    {"plain", 4, "pla"},
-    {"plain", 1, ""},
-    {"a b c", 6, "\"a b\""},
-    {"ab\ncd", 6, "\"ab\""}, /* no half escape */
-    {"a b", 3, "\"\""},
-    {"a b", 2, ""},
-    {"a b", 1, ""},
-};
-
-static void test_quote(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(quotes); i++) {
-        char out[80];
-        memset(out, '#', sizeof(out));
-        assert_ptr_equal(cq_log_quote(quotes[i].text, out, quotes[i].size), out);
-        assert_string_equal(out, quotes[i].quoted);
-        assert_int_equal(out[quotes[i].size], '#');
-    }
-    char untouched = '#';
-    cq_log_quote("x", &untouched, 0);
-    assert_int_equal(untouched, '#');
 }
 
 #define CAPTURED(f) cmocka_unit_test_setup_teardown(f, capture, release)
@@ -218,9 +299,9 @@ static void test_quote(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CAPTURED(test_lines),   CAPTURED(test_levels),        cmocka_unit_test(test_level_names),
-        CAPTURED(test_journal), CAPTURED(test_long_line),     CAPTURED(test_errno_is_kept),
-        CAPTURED(test_threads), cmocka_unit_test(test_quote),
+        CAPTURED(test_lines),         CAPTURED(test_levels),    cmocka_unit_test(test_level_names),
+        CAPTURED(test_prefix),        CAPTURED(test_long_line), CAPTURED(test_limit),
+        CAPTURED(test_errno_is_kept), CAPTURED(test_threads),   CAPTURED(test_observer),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
