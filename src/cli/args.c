@@ -15,6 +15,7 @@ enum option {
     OPTION_PEER,
     OPTION_ROTATE_SECS,
     OPTION_INTERFACE,
+    OPTION_LOG_FORMAT,
 };
 
 const struct cq_cli_option cq_args_options[] = {
@@ -25,6 +26,7 @@ const struct cq_cli_option cq_args_options[] = {
     [OPTION_PEER] = {"peer", true},
     [OPTION_ROTATE_SECS] = {"rotate-secs", true},
     [OPTION_INTERFACE] = {"interface", true},
+    [OPTION_LOG_FORMAT] = {"log-format", true},
     {NULL, false},
 };
 
@@ -138,7 +140,7 @@ int cq_args_take(struct cq_args *args, int option, const char *value)
 {
     struct cq_conf *conf = &args->conf;
 
-    args->used = true;
+    args->used = args->used || option != OPTION_LOG_FORMAT; /* which goes with a file as well */
     switch ((enum option)option) {
     case OPTION_KEY:
         if (args->key_file != NULL)
@@ -166,6 +168,8 @@ int cq_args_take(struct cq_args *args, int option, const char *value)
             return refuse("--interface", "a name of at most 15 letters, digits and _=+.-");
         memcpy(conf->interface, value, strlen(value) + 1);
         return CQ_EXIT_OK;
+    case OPTION_LOG_FORMAT:
+        return cq_cli_log_format("run", "--log-format", value);
     }
     return CQ_EXIT_USAGE;
 }

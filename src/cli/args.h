@@ -14,7 +14,7 @@ extern const struct cq_cli_option cq_args_options[];
 struct cq_args {
     struct cq_conf conf; /* the caller's, also after an error */
     const char *key_file;
-    bool used; /* an option was given */
+    bool used; /* an option was given that a file would stand for */
     bool has_rotate_secs;
 };
 

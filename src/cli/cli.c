@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +51,16 @@ int cq_cli_usage(const char *command, const char *format, ...)
                        text, blank, command);
     write_line(line, sizeof(line), len);
     return CQ_EXIT_USAGE;
+}
+
+int cq_cli_log_format(const char *command, const char *source, const char *text)
+{
+    enum cq_log_format format;
+
+    if (cq_log_format_parse(text, &format) != CQ_OK)
+        return cq_cli_usage(command, "%s is neither kv nor json", source);
+    cq_log_set_format(format);
+    return CQ_EXIT_OK;
 }
 
 int cq_cli_finish(int status)

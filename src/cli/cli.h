@@ -37,6 +37,10 @@ int cq_cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cq_cli_usage(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The form of log lines by an option or variable called `source`. CQ_EXIT_OK, or another status
+ * after a message. */
+int cq_cli_log_format(const char *command, const char *source, const char *text);
+
 /* To be called once after the last output: whether everything really got out. Gives `status`, or
  * CQ_EXIT_FAILURE after a message. */
 int cq_cli_finish(int status);

@@ -78,6 +78,9 @@ const struct cq_cli_command cq_cmd_run = {
         "PEERID@[2001:db8::1]:51820\n"
         "  --rotate-secs SECONDS     age at which keys end, 60 to 3600 (300)\n"
         "  --interface NAME          cryprq0 unless given\n"
+        "  --log-format kv|json      form of log lines: key=value (default), or one JSON object "
+        "each; goes with\n"
+        "                            a file as well\n"
         "\n"
         "CIDR after a PEERID are the addresses behind that peer (its allowed IPs). A single peer "
         "without any\n"
@@ -88,6 +91,7 @@ const struct cq_cli_command cq_cmd_run = {
         "  CRYPRQ_ROTATE_SECS        like --rotate-secs\n"
         "  CRYPRQ_ALLOW_PEERS        PEERID[=CIDR,...],PEERID[=CIDR,...], like --allow-peer\n"
         "Always:\n"
-        "  CRYPRQ_LOG                error, warn, info (default) or debug\n",
+        "  CRYPRQ_LOG                error, warn, info (default) or debug\n"
+        "  CRYPRQ_LOG_FORMAT         like --log-format\n",
     .run = run,
 };

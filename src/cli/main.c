@@ -73,16 +73,18 @@ static void occupy_standard_descriptors(void)
             _exit(CQ_EXIT_FAILURE);
 }
 
-static int set_log_level(void)
+static int set_log(void)
 {
-    const char *text = getenv("CRYPRQ_LOG");
+    const char *text = getenv("CRYPRQ_LOG"), *format = getenv("CRYPRQ_LOG_FORMAT");
     enum cq_level level;
 
-    if (text == NULL || text[0] == '\0')
-        return CQ_EXIT_OK;
-    if (cq_log_level_parse(text, &level) != CQ_OK)
-        return cq_cli_usage("", "CRYPRQ_LOG is not error, warn, info or debug");
-    cq_log_set_level(level);
+    if (text != NULL && text[0] != '\0') {
+        if (cq_log_level_parse(text, &level) != CQ_OK)
+            return cq_cli_usage("", "CRYPRQ_LOG is not error, warn, info or debug");
+        cq_log_set_level(level);
+    }
+    if (format != NULL && format[0] != '\0')
+        return cq_cli_log_format("", "CRYPRQ_LOG_FORMAT", format);
     return CQ_EXIT_OK;
 }
 
@@ -102,7 +104,7 @@ static int dispatch(int argc, char **argv)
         return cq_cli_usage("", "there is no command %.40s", argv[help ? 2 : 1]);
     if (help || asks_for_help(argc - 1, argv + 1))
         return print_help(command);
-    int status = set_log_level();
+    int status = set_log();
     return status == CQ_EXIT_OK ? command->run(argc - 1, argv + 1) : status;
 }
 

@@ -228,6 +228,12 @@ def usage_errors():
         (["run", "--key", "k", *peer, "--allow-peer", ID_C, "--address", "10.0.0.1/24"],
          "with several peers each one needs its allowed IPs"),
     ]
+    cases += [
+        (["run", "--log-format", "xml", "x.conf"], "--log-format is neither kv nor json"),
+        (["up", "--log-format", "xml", "x.conf"], "--log-format is neither kv nor json"),
+        (["up", "--log-format", "json"], "too few arguments"),
+        (["up", "--log-format=json", "a.conf", "b.conf"], "too many arguments"),
+    ]
     for args, part in cases:
         expect_failure(run(*args), 2, part, "--help)")
 
@@ -237,6 +243,7 @@ def environment_errors():
     args = ["run", "--key", "k", "--address", "10.0.0.1/24"]
     cases = [
         ({"CRYPRQ_LOG": "loud"}, "CRYPRQ_LOG is not error, warn, info or debug"),
+        ({"CRYPRQ_LOG_FORMAT": "xml"}, "CRYPRQ_LOG_FORMAT is neither kv nor json"),
         ({"CRYPRQ_ROTATE_SECS": "3601"}, "CRYPRQ_ROTATE_SECS is not a number from 60 to 3600"),
         ({"CRYPRQ_ALLOW_PEERS": "x"}, "CRYPRQ_ALLOW_PEERS is not a list"),
         ({"CRYPRQ_ALLOW_PEERS": f"{ID_B}=1.0.0.0/8,x"}, "CRYPRQ_ALLOW_PEERS is not a list"),
