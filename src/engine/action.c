@@ -37,7 +37,8 @@ bool cq_engine_next_action(struct cq_engine *e, struct cq_action *out)
     struct cq_action *a = &e->actions[e->first_action];
     memcpy(out, a, offsetof(struct cq_action, data) + a->len);
     e->first_action = (e->first_action + 1) % CQ_NUM_ACTIONS;
-    e->num_actions--;
+    if (--e->num_actions == 0)
+        e->first_action = 0; /* few actions touch few pages */
     return true;
 }
 
