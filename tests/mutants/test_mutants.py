@@ -340,13 +340,13 @@ def check_unmutated(workshop, programs):
 def main():
     parser = argparse.ArgumentParser(description="Puts bugs into the sources and looks whether the tests find them.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutants at a time")
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only mutants with PATTERN in their file names; "
-                        "may be given several times")
+    parser.add_argument("--only", action="append", metavar="PATTERN",
+                        help="only mutants with PATTERN in their file names; may be given several times")
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--source", type=pathlib.Path, default=ROOT, metavar="DIR", help="the source tree")
     options = parser.parse_args()
-    paths = sorted(p for p in HERE.glob("*.patch") if options.only is None or any(part in p.name for part in options.only))
-    mutants = [read_mutant(path) for path in paths]
+    patterns = options.only or [""]
+    mutants = [read_mutant(p) for p in sorted(HERE.glob("*.patch")) if any(part in p.name for part in patterns)]
     tap = Tap(1 + len(mutants))
     verdicts = []
 
