@@ -52,8 +52,7 @@ void simulate_run(const struct world_options *options, struct result *out)
     out->num_faults = world->num_faults;
     for (unsigned i = 0; i < world->num_faults; i++)
         out->faults |= UINT64_C(1) << world->faults[i].number;
-    for (unsigned i = 0; i < world->num_nodes; i++)
-        out->num_nodes += world->nodes[i]->max_peers > 1;
+    out->num_nodes = world->num_regular;
     if (world->num_violations > 0)
         out->first = world->violations[0];
     world_free(world);

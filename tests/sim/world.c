@@ -124,7 +124,7 @@ static void check_all_memory(struct world *world)
 {
     for (unsigned i = 0; i < world->num_nodes; i++)
         world_check_memory(world->nodes[i]);
-    world_queue(world, world->now + SECS(1), WORLD_SECOND, NULL);
+    world_queue(world, world->now + (world->light ? SECS(20) : SECS(1)), WORLD_SECOND, NULL);
 }
 
 static void step(struct world *world, struct world_entry e)

@@ -91,8 +91,9 @@ struct world_pair;
 struct world_link {
     cq_time delay, jitter; /* one way, plus up to so much: more than the gap reorders */
     double loss, duplicate;
-    unsigned mtu;     /* of the outer network; 0: any */
-    unsigned blocked; /* faults that stop everything */
+    unsigned mtu;       /* of the outer network; 0: any */
+    unsigned blocked;   /* faults that stop everything */
+    uint64_t lost_data; /* DATA */
     struct lab_rng rng;
 };
 
@@ -349,8 +350,8 @@ struct world {
     size_t num_queued, max_queued;
     uint64_t serial;
 
-    struct world_node **nodes; /* twins at the end */
-    unsigned num_nodes;
+    struct world_node **nodes;       /* twins at the end */
+    unsigned num_nodes, num_regular; /* without twins and strangers */
     struct world_pair **pairs;
     unsigned num_pairs, max_pairs;
     struct world_nat *nats;

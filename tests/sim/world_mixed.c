@@ -58,7 +58,7 @@ static void configure_flow(struct world *world, struct world_peer *peer)
 {
     struct world_flow *flow = &peer->flow;
     world_stream(&flow->rng, world, "flow", peer->node->number, peer->other->number);
-    flow->interval = world_between(&flow->rng, MS(800), SECS(6));
+    flow->interval = world_between(&flow->rng, MS(300), SECS(5));
     bool calm = is_named(world, "calm");
     if (calm)
         flow->interval = SECS(1);
@@ -214,7 +214,7 @@ static void connect_nodes(struct world *world, unsigned num_nodes, struct lab_rn
 
 static void add_faults(struct world *world, struct lab_rng *rng, cq_time length, unsigned num_nodes)
 {
-    unsigned num_faults = 4 + (unsigned)lab_rng_below(rng, 10), num_pairs = world->num_pairs;
+    unsigned num_faults = 4 + (unsigned)lab_rng_below(rng, 14), num_pairs = world->num_pairs;
     unsigned num_twins = 0;
     for (unsigned i = 0; i < num_faults && !is_named(world, "calm"); i++)
         if ((world->options.without >> i & 1) == 0)
@@ -253,6 +253,7 @@ void world_mixed_build(struct world *world)
         node->max_peers = MAX_NODES;
         node->peers = world_alloc(MAX_NODES * sizeof(struct world_peer));
     }
+    world->num_regular = num_nodes;
     connect_nodes(world, num_nodes, &rng);
     for (unsigned i = 0; i < world->num_pairs; i++) {
         configure_link(world, world->pairs[i]);

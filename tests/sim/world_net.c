@@ -195,6 +195,7 @@ static void send_over(struct world *world, struct world_link *link, struct world
     bool twice = link->duplicate > 0 && world_chance(&link->rng, link->duplicate);
     unsigned overhead = world->ipv6 ? IPV6_UDP_LEN : IP_UDP_LEN;
     if (lost || link->blocked > 0 || (link->mtu > 0 && d->len + overhead > link->mtu)) {
+        link->lost_data += d->data[0] == CQ_MSG_DATA;
         free(d);
         return;
     }
