@@ -345,6 +345,8 @@ def main():
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--source", type=pathlib.Path, default=ROOT, metavar="DIR", help="the source tree")
     options = parser.parse_args()
+    if options.only and options.table:
+        parser.error("a table shows all mutants")
     patterns = options.only or [""]
     mutants = [read_mutant(p) for p in sorted(HERE.glob("*.patch")) if any(part in p.name for part in patterns)]
     tap = Tap(1 + len(mutants))
