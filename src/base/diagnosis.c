@@ -40,6 +40,16 @@ const char *cq_diagnosis_mend(enum cq_diagnosis diagnosis)
     return find_entry(diagnosis)->mend;
 }
 
+bool cq_diagnosis_is_inferred(enum cq_diagnosis diagnosis)
+{
+    return diagnosis == CQ_DIAGNOSIS_NO_ANSWER || diagnosis == CQ_DIAGNOSIS_WRONG_PEER_ID ||
+           diagnosis == CQ_DIAGNOSIS_PEER_SILENT || diagnosis == CQ_DIAGNOSIS_MTU_TOO_SMALL ||
+           diagnosis == CQ_DIAGNOSIS_SILENT_AFTER_COOKIE ||
+           diagnosis == CQ_DIAGNOSIS_COOKIE_NOT_ACCEPTED || diagnosis == CQ_DIAGNOSIS_NO_REPLY ||
+           diagnosis == CQ_DIAGNOSIS_NO_ACCEPT || diagnosis == CQ_DIAGNOSIS_SESSION_SILENT ||
+           diagnosis == CQ_DIAGNOSIS_NO_INNER_ANSWER;
+}
+
 const char *cq_step_name(enum cq_step step)
 {
     return (unsigned)step < CQ_STEP_COUNT ? step_names[step] : "unknown";

@@ -135,6 +135,8 @@ enum cq_diagnosis {
 const char *cq_diagnosis_name(enum cq_diagnosis diagnosis);
 const char *cq_diagnosis_text(enum cq_diagnosis diagnosis);
 const char *cq_diagnosis_mend(enum cq_diagnosis diagnosis);
+/* Whether it is the likeliest explanation of a silence rather than something that was told. */
+bool cq_diagnosis_is_inferred(enum cq_diagnosis diagnosis);
 
 /* What an initiator sends and receives in one attempt. X(symbol, name) */
 #define CQ_STEP_LIST(X)                                                                            \

@@ -369,3 +369,44 @@ enum cq_err cq_netlink_table_used(struct cq_netlink *nl, uint8_t family, uint32_
     *out = seen.used;
     return err == CQ_ERR_IO && errno == ENOENT ? CQ_OK : err; /* no such table */
 }
+
+struct way {
+    uint8_t family;
+    unsigned ifindex;
+    struct cq_ip source;
+};
+
+static void look_at_way(const struct nlmsghdr *h, void *ctx)
+{
+    struct way *way = ctx;
+    const struct rtmsg *r = mnl_nlmsg_get_payload(h);
+    size_t len = cq_ip_len(way->family);
+    const struct nlattr *attr;
+
+    for (attr = first_attr(h, sizeof(*r)); attr_is_within(attr, h); attr = mnl_attr_next(attr)) {
+        if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+            way->ifindex = mnl_attr_get_u32(attr);
+        if (mnl_attr_get_type(attr) == RTA_PREFSRC && mnl_attr_get_payload_len(attr) == len) {
+            way->source.family = way->family;
+            memcpy(way->source.bytes, mnl_attr_get_payload(attr), len);
+        }
+    }
+}
+
+enum cq_err cq_netlink_route_get(struct cq_netlink *nl, const struct cq_ip *to, uint32_t mark,
+                                 unsigned *out_ifindex, struct cq_ip *out_source)
+{
+    struct way way = {.family = to->family};
+    struct nlmsghdr *h = begin(nl, RTM_GETROUTE, 0);
+    struct rtmsg *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+
+    r->rtm_family = (uint8_t)family_of(to->family);
+    r->rtm_dst_len = (uint8_t)(8 * cq_ip_len(to->family));
+    mnl_attr_put(h, RTA_DST, cq_ip_len(to->family), to->bytes);
+    if (mark != 0)
+        mnl_attr_put_u32(h, RTA_MARK, mark);
+    enum cq_err err = talk(nl, h, look_at_way, &way);
+    *out_ifindex = way.ifindex;
+    *out_source = way.source;
+    return err;
+}

@@ -71,4 +71,11 @@ CQ_MUST_CHECK enum cq_err cq_netlink_rules_look(struct cq_netlink *nl, uint8_t f
 CQ_MUST_CHECK enum cq_err cq_netlink_table_used(struct cq_netlink *nl, uint8_t family,
                                                 uint32_t table, bool *out);
 
+/* The interface that packets to `to` with this mark (0: none) would leave by, and the address that
+ * they would leave from (family NONE: not told). CQ_ERR_IO: there is no way (errno: ENETUNREACH,
+ * EHOSTUNREACH, EACCES), or another failure. */
+CQ_MUST_CHECK enum cq_err cq_netlink_route_get(struct cq_netlink *nl, const struct cq_ip *to,
+                                               uint32_t mark, unsigned *out_ifindex,
+                                               struct cq_ip *out_source);
+
 #endif

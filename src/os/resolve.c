@@ -73,7 +73,7 @@ _Noreturn static void become_resolver(int fd, const char *host, uint16_t port,
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     alarm(CQ_RESOLVE_TIMEOUT_S);
-    if (cq_sandbox_hide() != CQ_OK || cq_sandbox_drop(user, false) != CQ_OK)
+    if (cq_sandbox_hide() != CQ_OK || (user != NULL && cq_sandbox_drop(user, false) != CQ_OK))
         _exit(1);
     struct answer answer = look_up(host, port);
     ssize_t n = write(fd, &answer, sizeof(answer));

@@ -18,7 +18,7 @@ struct cq_resolve {
     int fd;    /* readable once the answer is there or the child has ended */
 };
 
-/* Starts looking `host` up as `user`. CQ_ERR_IO. */
+/* Starts looking `host` up as `user` (NULL: as the one who calls). CQ_ERR_IO. */
 CQ_MUST_CHECK enum cq_err cq_resolve_start(struct cq_resolve *out, const char *host, uint16_t port,
                                            const struct cq_sandbox_user *user);
 
