@@ -16,7 +16,7 @@ enum {
     PEER_REPLIED = 4,
     PREFIX_BYTES = 18,
     CONF_BYTES = 128,                     /* more than write_conf writes */
-    PEER_BYTES = 256 + CQ_PUBLIC_KEY_LEN, /* the same for write_peer, without its prefixes */
+    PEER_BYTES = 512 + CQ_PUBLIC_KEY_LEN, /* the same for write_peer, without its prefixes */
 };
 
 struct front {
@@ -66,6 +66,16 @@ static void write_conf(struct cq_writer *w, const struct cq_conf *conf)
     cq_write_u32(w, (uint32_t)conf->num_peers);
 }
 
+/* For the status alone: names are looked up by the monitor. */
+static void write_host(struct cq_writer *w, const struct cq_conf_endpoint *endpoint)
+{
+    size_t len = endpoint->host != NULL ? strlen(endpoint->host) : 0;
+
+    cq_write_u16(w, (uint16_t)len);
+    cq_write_bytes(w, endpoint->host != NULL ? endpoint->host : "", len);
+    cq_write_u16(w, endpoint->port);
+}
+
 static void write_peer(struct cq_writer *w, const struct cq_conf_peer *peer,
                        const struct cq_public_key *key, bool replied)
 {
@@ -80,6 +90,7 @@ static void write_peer(struct cq_writer *w, const struct cq_conf_peer *peer,
     if (peer->psk != NULL)
         cq_write_bytes(w, peer->psk, CQ_PSK_LEN);
     write_addr(w, peer->endpoint.is_numeric ? &peer->endpoint.addr : &none);
+    write_host(w, &peer->endpoint);
     cq_write_u16(w, peer->persistent_keepalive);
     cq_write_u32(w, (uint32_t)peer->num_allowed_ips);
     for (size_t i = 0; i < peer->num_allowed_ips; i++) {
@@ -161,6 +172,18 @@ void cq_handover_forget(struct cq_handover *handover)
     *handover = (struct cq_handover){.fd = -1};
 }
 
+static enum cq_err read_host(struct cq_reader *r, struct cq_conf_endpoint *endpoint)
+{
+    size_t len = cq_read_u16(r);
+    const void *host = cq_read_span(r, len);
+
+    endpoint->port = cq_read_u16(r);
+    if (r->failed || len == 0)
+        return r->failed ? CQ_ERR_INVALID : CQ_OK;
+    endpoint->host = strndup(host, len);
+    return endpoint->host != NULL ? CQ_OK : CQ_ERR_NOMEM;
+}
+
 static enum cq_err read_peer(struct cq_reader *r, struct cq_conf *conf, bool *replied)
 {
     struct cq_conf_peer *peer;
@@ -187,6 +210,8 @@ static enum cq_err read_peer(struct cq_reader *r, struct cq_conf *conf, bool *re
     }
     read_addr(r, &peer->endpoint.addr);
     peer->endpoint.is_numeric = peer->endpoint.addr.ip.family != CQ_FAMILY_NONE;
+    if (err == CQ_OK)
+        err = read_host(r, &peer->endpoint);
     peer->persistent_keepalive = cq_read_u16(r);
     uint32_t num = cq_read_u32(r);
     for (uint32_t i = 0; err == CQ_OK && !r->failed && i < num; i++) {

@@ -46,6 +46,10 @@ static void expect_peer(const struct cq_conf_peer *in, const struct cq_conf_peer
     assert_int_equal(in->psk != NULL, out->psk != NULL);
     if (in->psk != NULL)
         assert_memory_equal(in->psk, out->psk, CQ_PSK_LEN);
+    assert_int_equal(in->endpoint.host != NULL, out->endpoint.host != NULL);
+    if (in->endpoint.host != NULL)
+        assert_string_equal(in->endpoint.host, out->endpoint.host);
+    assert_int_equal(in->endpoint.port, out->endpoint.port);
     assert_int_equal(in->endpoint.is_numeric, out->endpoint.is_numeric);
     if (in->endpoint.is_numeric)
         assert_true(cq_addr_equal(&in->endpoint.addr, &out->endpoint.addr));
