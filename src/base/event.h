@@ -1,5 +1,6 @@
 /*
- * The event vocabulary of the whole program: what can be told in a log and in the journal.
+ * The event vocabulary of the whole program: what can be told in a log, to `cryprq watch` and to
+ * the journal.
  * docs/events.md says the same for people; tests/cli/test_vocabulary.py holds table, document and
  * the places that log to each other. A new event or field goes into all three.
  */
@@ -80,7 +81,9 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
     X(LOG_SUPPRESSED, "log_suppressed", WARN, "interface peer name count of",                      \
       "so many events of one kind (and peer) came too fast and were left out")                     \
     X(LOG_LOST, "log_lost", WARN, "interface count",                                               \
-      "so many lines were lost since nobody took them from the log's descriptor")
+      "so many lines were lost since nobody took them from the log's descriptor")                  \
+    X(EVENTS_MISSED, "events_missed", WARN, "interface count",                                     \
+      "told to a slow `cryprq watch` alone: so many events did not fit")
 
 enum cq_event {
 #define X(symbol, name, level, fields, text) CQ_EVENT_##symbol,

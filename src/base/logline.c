@@ -33,13 +33,15 @@ static void put_text(struct out *o, const char *text)
 
 /* ---- key=value ---- */
 
+/* '=' at the end, as base64 has it, misleads nobody. */
 static bool needs_quotes(const char *text)
 {
     if (*text == '\0')
         return true;
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\')
+        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' ||
+            (c == '=' && text[1] != '\0' && text[1] != '='))
             return true;
     }
     return false;

@@ -23,8 +23,8 @@ struct cq_logline {
 };
 
 /*
- * `event=NAME key=value ...`; a value is quoted when it is empty or holds blanks, quotes, '=',
- * backslashes, control characters or bytes beyond ASCII. What does not fit into size (at least 64)
+ * `event=NAME key=value ...`; a value is quoted when it is empty or holds blanks, quotes, '=' (but
+ * at its end), backslashes, control characters or bytes beyond ASCII. What does not fit into size (at least 64)
  * is cut off, and "..." says so. No newline and no NUL is written; returns the length.
  */
 size_t cq_logline_kv(char *out, size_t size, const struct cq_logline *line);

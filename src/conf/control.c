@@ -1,5 +1,6 @@
 #include "conf/control.h"
 
+#include "base/log.h"
 #include "conf/status_json.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ static const struct {
 } commands[] = {
     {CQ_CONTROL_SHOW, "show"},
     {CQ_CONTROL_ROTATE, "rotate"},
+    {CQ_CONTROL_WATCH, "watch"},
 };
 enum { NUM_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -102,7 +104,9 @@ static json_t *request_value(const struct cq_control_request *request)
     if (json_object_set_new(object, "version", json_integer(CQ_CONTROL_VERSION)) == 0 &&
         json_object_set_new(object, "command", json_string(name)) == 0 &&
         (!request->has_peer ||
-         json_object_set_new(object, "peer", cq_status_json_id(request->peer)) == 0))
+         json_object_set_new(object, "peer", cq_status_json_id(request->peer)) == 0) &&
+        (request->command != CQ_CONTROL_WATCH ||
+         json_object_set_new(object, "level", json_string(cq_level_name(request->level))) == 0))
         return object;
     json_decref(object);
     return NULL;
@@ -135,7 +139,8 @@ static bool has_only_known(json_t *object)
 
     json_object_foreach(object, name, value) if (strcmp(name, "version") != 0 &&
                                                  strcmp(name, "command") != 0 &&
-                                                 strcmp(name, "peer") != 0) return false;
+                                                 strcmp(name, "peer") != 0 &&
+                                                 strcmp(name, "level") != 0) return false;
     return true;
 }
 
@@ -150,10 +155,16 @@ static enum cq_err read_request(struct cq_control_request *out, json_t *object,
     while (i < NUM_COMMANDS && strcmp(name, commands[i].name) != 0)
         i++;
     if (i == NUM_COMMANDS)
-        return refuse(reason, "unknown command: known are show and rotate");
+        return refuse(reason, "unknown command: known are show, rotate and watch");
     if (!has_only_known(object))
         return refuse(reason, "request has an unknown member");
     out->command = commands[i].command;
+    const json_t *level = json_object_get(object, "level");
+    if ((level != NULL) != (out->command == CQ_CONTROL_WATCH))
+        return refuse(reason, "\"level\" goes with watch, and watch with it");
+    if (level != NULL && (!json_is_string(level) ||
+                          cq_log_level_parse(json_string_value(level), &out->level) != CQ_OK))
+        return refuse(reason, "\"level\" is not error, warn, info or debug");
     if (json_object_get(object, "peer") == NULL)
         return CQ_OK;
     if (out->command != CQ_CONTROL_ROTATE)
@@ -220,6 +231,8 @@ static int set_content(json_t *object, const struct cq_control_response *respons
         return json_object_set_new(object, "status", cq_status_json_make(&response->status));
     case CQ_CONTROL_KIND_ROTATED:
         return json_object_set_new(object, "rotated", rotated_value(response));
+    case CQ_CONTROL_KIND_WATCHING:
+        return json_object_set_new(object, "watching", json_true());
     }
     return -1;
 }
@@ -290,6 +303,11 @@ static enum cq_err read_response(struct cq_control_response *out, const json_t *
         out->kind = CQ_CONTROL_KIND_ERROR;
         return copy_member(object, "error", out->error, sizeof(out->error)) ? CQ_OK
                                                                             : CQ_ERR_INVALID;
+    }
+    if (json_is_true(ok) && json_is_true(json_object_get(object, "watching")) && status == NULL &&
+        rotated == NULL) {
+        out->kind = CQ_CONTROL_KIND_WATCHING;
+        return CQ_OK;
     }
     if (!json_is_true(ok) || (status != NULL) == (rotated != NULL))
         return CQ_ERR_INVALID;

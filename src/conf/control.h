@@ -7,14 +7,20 @@
  *
  *   {"version":1,"command":"show"}
  *   {"version":1,"command":"rotate","peer":"<44 characters>"}          without "peer": all peers
+ *   {"version":1,"command":"watch","level":"info"}
  *   {"version":1,"ok":true,"status":{...}}                             the object of conf/status.h
  *   {"version":1,"ok":true,"rotated":[{"id":"...","name":"...","duration_us":1234,"session_id":"...","error":""}]}
+ *   {"version":1,"ok":true,"watching":true}
  *   {"version":1,"ok":false,"error":"..."}
+ *
+ * `watch` is answered at once, and then the connection stays: every event of the level or above is
+ * one line more, in the JSON of base/logline.h (conf/feed.h), until one side closes.
  */
 #ifndef CQ_CONF_CONTROL_H
 #define CQ_CONF_CONTROL_H
 
 #include "base/err.h"
+#include "base/event.h"
 #include "conf/status.h"
 
 #include <stdbool.h>
@@ -30,12 +36,13 @@ enum {
     CQ_CONTROL_CLIENT_TIMEOUT_MS = 15 * 1000,   /* after which a client gives up */
 };
 
-enum cq_control_command { CQ_CONTROL_SHOW, CQ_CONTROL_ROTATE };
+enum cq_control_command { CQ_CONTROL_SHOW, CQ_CONTROL_ROTATE, CQ_CONTROL_WATCH };
 
 struct cq_control_request {
     enum cq_control_command command;
     bool has_peer; /* rotate: this peer only */
     uint8_t peer[CQ_PEER_ID_LEN];
+    enum cq_level level; /* watch */
 };
 
 /* One peer's result of a rotate. */
@@ -47,7 +54,12 @@ struct cq_control_rotated {
     char error[CQ_CONTROL_ERROR_MAX + 1];  /* "": it succeeded */
 };
 
-enum cq_control_kind { CQ_CONTROL_KIND_ERROR, CQ_CONTROL_KIND_STATUS, CQ_CONTROL_KIND_ROTATED };
+enum cq_control_kind {
+    CQ_CONTROL_KIND_ERROR,
+    CQ_CONTROL_KIND_STATUS,
+    CQ_CONTROL_KIND_ROTATED,
+    CQ_CONTROL_KIND_WATCHING,
+};
 
 struct cq_control_response {
     enum cq_control_kind kind;

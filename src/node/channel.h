@@ -23,6 +23,7 @@ enum cq_channel_type {
     /* monitor to node */
     CQ_CHANNEL_RESOLVED, /* peer, addr */
     CQ_CHANNEL_FORGET,   /* the machine was cloned: wipe all sessions */
+    CQ_CHANNEL_EVENT,    /* for whoever watches; peer: enum cq_event; data: its line of JSON */
     CQ_CHANNEL_SHUTDOWN, /* take leave of the peers and end */
 };
 

@@ -1,9 +1,12 @@
 #include "node/clients.h"
 
+#include "base/log.h"
 #include "conf/control.h"
 #include "engine/engine.h"
 #include "node/control.h"
 #include "node/report.h"
+#include "os/clock.h"
+#include "os/logout.h"
 #include "os/unix.h"
 
 #include <errno.h>
@@ -17,9 +20,10 @@
 
 /*
  * A client: READING its request -> (rotate) WAITING for handshakes -> WRITING the response ->
- * closed. From every state it is closed when its time is over or it goes away.
+ * closed. From every state it is closed when its time is over or it goes away. One that wants to
+ * WATCH stays until it goes away; it has a bounded feed, and is told how many events it missed.
  */
-enum state { FREE, READING, WAITING, WRITING };
+enum state { FREE, READING, WAITING, WRITING, WATCHING };
 
 /* One peer of a rotate request. */
 struct rotation {
@@ -42,14 +46,20 @@ struct client {
     size_t num_rotations;
     char *response; /* WRITING */
     size_t response_len, response_sent;
+    struct cq_logout *feed; /* WATCHING */
+    enum cq_level level;
+    bool stuck; /* the feed waits until the socket takes more */
 };
 
 struct cq_clients {
     struct cq_control *control;
     uint64_t num_accepted;
+    int num_watchers;
     struct client clients[CQ_CLIENTS_MAX];
 };
 
+static const char too_many[] = "the node serves too many commands at the moment";
+static const cq_time patience_with_silence = CQ_NS_PER_S;
 static const cq_time request_time = 5 * CQ_NS_PER_S;
 static const cq_time response_time = 15 * CQ_NS_PER_S;
 
@@ -71,6 +81,7 @@ static void end_client(struct client *c)
     close(c->fd); /* which takes it out of the epoll set as well */
     free(c->rotations);
     free(c->response);
+    free(c->feed);
     memset(c, 0, sizeof(*c));
 }
 
@@ -78,14 +89,32 @@ void cq_clients_free(struct cq_clients *clients)
 {
     if (clients == NULL)
         return;
+    cq_log_set_observer(NULL, NULL, CQ_LOG_ERROR);
     for (int i = 0; i < CQ_CLIENTS_MAX; i++)
         end_client(&clients->clients[i]);
     free(clients);
 }
 
-/* A free place, made by closing the client that has said nothing for the longest time; NULL: all
- * are served. */
-static struct client *find_place(struct cq_clients *clients)
+/* Says that there is no place. What it sent is read first: closing with something unread would take
+ * the answer back. */
+static void turn_away(int fd)
+{
+    struct cq_control_response response = {.kind = CQ_CONTROL_KIND_ERROR};
+    char waste[CQ_CONTROL_REQUEST_MAX];
+    char *line;
+    size_t len;
+
+    snprintf(response.error, sizeof(response.error), "%s", too_many);
+    (void)!recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
+    if (cq_control_response_encode(&response, &line, &len) != CQ_OK)
+        return;
+    (void)!send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(line);
+}
+
+/* A free place, if need be that of the client that has connected first and said nothing for a
+ * second. NULL: all are served. */
+static struct client *find_place(struct cq_clients *clients, cq_time now)
 {
     struct client *oldest = NULL;
 
@@ -93,11 +122,14 @@ static struct client *find_place(struct cq_clients *clients)
         struct client *c = &clients->clients[i];
         if (c->state == FREE)
             return c;
-        if (c->state == READING && (oldest == NULL || c->number < oldest->number))
+        if (c->state == READING && now >= c->deadline - request_time + patience_with_silence &&
+            (oldest == NULL || c->number < oldest->number))
             oldest = c;
     }
-    if (oldest != NULL)
+    if (oldest != NULL) {
+        turn_away(oldest->fd);
         end_client(oldest);
+    }
     return oldest;
 }
 
@@ -106,8 +138,9 @@ void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now)
     int fd;
 
     while (cq_unix_accept(listener, &fd) == CQ_OK) {
-        struct client *c = find_place(clients);
+        struct client *c = find_place(clients, now);
         if (c == NULL || cq_control_watch(clients->control, fd, CQ_WATCH_READ) != CQ_OK) {
+            turn_away(fd);
             close(fd);
             continue;
         }
@@ -222,6 +255,132 @@ static void rotate(struct cq_clients *clients, struct client *c,
         begin_rotation(clients->control, &c->rotations[i], now);
 }
 
+/* ---- watching ---- */
+
+static void tell_missed(const struct cq_clients *clients, struct client *c, uint64_t count)
+{
+    const struct cq_field fields[] = {
+        cq_field_text("interface", clients->control->conf->interface),
+        cq_field_int("count", (int64_t)count),
+        {0},
+    };
+    const struct cq_logline event = {
+        .event = CQ_EVENT_EVENTS_MISSED, .wall = cq_clock_wall(), .fields = fields};
+    char line[CQ_LOGLINE_MAX];
+    size_t len = cq_logline_json(line, sizeof(line) - 1, &event);
+
+    line[len++] = '\n';
+    cq_logout_write(c->feed, line, len);
+}
+
+/* Goes on with what a feed holds; says what did not fit. */
+static void continue_feed(const struct cq_clients *clients, struct client *c)
+{
+    cq_logout_flush(c->feed);
+    uint64_t missed = cq_logout_take_lost(c->feed);
+    if (missed > 0)
+        tell_missed(clients, c, missed);
+    bool stuck = !cq_logout_is_empty(c->feed);
+    bool gone = c->feed->dead;
+    if (!gone && stuck != c->stuck)
+        gone = cq_control_watch(clients->control, c->fd, stuck ? CQ_WATCH_WRITE : CQ_WATCH_READ) !=
+               CQ_OK;
+    if (gone)
+        end_client(c);
+    else
+        c->stuck = stuck;
+}
+
+/* Has it gone? It has nothing more to say. */
+static void continue_watching(const struct cq_clients *clients, struct client *c)
+{
+    char waste[64];
+    ssize_t n = recv(c->fd, waste, sizeof(waste), 0);
+
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        end_client(c);
+    else
+        continue_feed(clients, c);
+}
+
+/* line: with its newline */
+static void tell_all(struct cq_clients *clients, enum cq_level level, const char *line, size_t len)
+{
+    for (int i = 0; i < CQ_CLIENTS_MAX; i++) {
+        struct client *c = &clients->clients[i];
+        if (c->state != WATCHING || level > c->level)
+            continue;
+        cq_logout_write(c->feed, line, len);
+        continue_feed(clients, c);
+    }
+}
+
+static void observe(void *ctx, const struct cq_logline *event)
+{
+    char line[CQ_LOGLINE_MAX];
+    size_t len = cq_logline_json(line, sizeof(line) - 1, event);
+
+    line[len++] = '\n';
+    tell_all(ctx, cq_event_level(event->event), line, len);
+}
+
+void cq_clients_tell(struct cq_clients *clients, enum cq_event event, const char *line, size_t len)
+{
+    char text[CQ_LOGLINE_MAX];
+
+    if (len >= sizeof(text))
+        return;
+    memcpy(text, line, len);
+    text[len++] = '\n';
+    tell_all(clients, cq_event_level(event), text, len);
+}
+
+/* Events are told as far down as somebody wants them. */
+static void set_observer(struct cq_clients *clients)
+{
+    enum cq_level level = CQ_LOG_ERROR;
+    int num = 0;
+
+    for (int i = 0; i < CQ_CLIENTS_MAX; i++) {
+        const struct client *c = &clients->clients[i];
+        if (c->state != WATCHING)
+            continue;
+        num++;
+        level = c->level > level ? c->level : level;
+    }
+    clients->num_watchers = num;
+    cq_log_set_observer(num > 0 ? observe : NULL, clients, level);
+}
+
+static void watch(struct cq_clients *clients, struct client *c, enum cq_level level, cq_time now)
+{
+    struct cq_control_response response = {.kind = CQ_CONTROL_KIND_WATCHING};
+    const struct cq_logout_target target = {.fd = c->fd, .way = CQ_LOGOUT_SOCKET};
+    char *line;
+    size_t len;
+
+    set_observer(clients);
+    if (clients->num_watchers >= CQ_CLIENTS_WATCHERS_MAX) {
+        respond_error(clients, c, "too many are watching this node already", now);
+        return;
+    }
+    c->feed = malloc(sizeof(*c->feed));
+    if (c->feed == NULL || cq_control_response_encode(&response, &line, &len) != CQ_OK) {
+        end_client(c);
+        return;
+    }
+    cq_logout_init(c->feed, &target);
+    cq_logout_write(c->feed, line, len);
+    free(line);
+    c->state = WATCHING;
+    c->level = level;
+    c->deadline = CQ_TIME_NEVER;
+    set_observer(clients);
+    continue_feed(clients, c);
+}
+
+/* ---- requests ---- */
+
 static void serve(struct cq_clients *clients, struct client *c, size_t line_len, cq_time now)
 {
     struct cq_control_request request;
@@ -237,6 +396,9 @@ static void serve(struct cq_clients *clients, struct client *c, size_t line_len,
         break;
     case CQ_CONTROL_ROTATE:
         rotate(clients, c, &request, now);
+        break;
+    case CQ_CONTROL_WATCH:
+        watch(clients, c, request.level, now);
         break;
     }
 }
@@ -289,6 +451,9 @@ void cq_clients_ready(struct cq_clients *clients, int fd, cq_time now)
             break;
         case WRITING:
             continue_writing(c);
+            break;
+        case WATCHING:
+            continue_watching(clients, c);
             break;
         case FREE:
             break;
@@ -352,6 +517,8 @@ static void update_client(struct cq_clients *clients, struct client *c, cq_time 
 
 void cq_clients_update(struct cq_clients *clients, cq_time now)
 {
+    if (clients->num_watchers > 0)
+        set_observer(clients); /* some may have gone */
     for (int i = 0; i < CQ_CLIENTS_MAX; i++)
         if (clients->clients[i].state != FREE)
             update_client(clients, &clients->clients[i], now);

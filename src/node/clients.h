@@ -6,13 +6,17 @@
 #define CQ_NODE_CLIENTS_H
 
 #include "base/err.h"
+#include "base/event.h"
 #include "base/time.h"
+
+#include <stddef.h>
 
 struct cq_control;
 struct cq_clients;
 
 enum {
-    CQ_CLIENTS_MAX = 16, /* one more closes the one that has been silent for the longest time */
+    CQ_CLIENTS_MAX = 16,         /* one more is told so, or one that has been silent for long */
+    CQ_CLIENTS_WATCHERS_MAX = 8, /* of them */
 };
 
 CQ_MUST_CHECK enum cq_err cq_clients_new(struct cq_clients **out, struct cq_control *control);
@@ -24,6 +28,9 @@ void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now);
 
 /* A client's descriptor can be read or written. */
 void cq_clients_ready(struct cq_clients *clients, int fd, cq_time now);
+
+/* Tells those who watch of an event of another process: its line of JSON, without a newline. */
+void cq_clients_tell(struct cq_clients *clients, enum cq_event event, const char *line, size_t len);
 
 /* To be called after the engine did something: answers rotations that have come to an end, closes
  * clients whose time is over. */

@@ -190,6 +190,9 @@ static void take_from_monitor(struct cq_control *control, cq_time now)
                                    now);
         else if (message.type == CQ_CHANNEL_FORGET)
             forget(control, now);
+        else if (message.type == CQ_CHANNEL_EVENT && message.len <= sizeof(message.data))
+            cq_clients_tell(control->clients, (enum cq_event)message.peer,
+                            (const char *)message.data, message.len);
         if (!act(control))
             return;
     }

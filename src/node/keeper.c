@@ -76,6 +76,7 @@ _Noreturn static void become_keeper(const char *name, struct cq_lock lock, int p
     sigprocmask(SIG_SETMASK, &none, NULL);
     cq_notify_redirect(sink);
     cq_log_forget();
+    cq_log_set_observer(NULL, NULL, CQ_LOG_ERROR); /* which is the monitor's */
     cq_logging_start(sink);
     /* In a forked process the locked arena is wiped and of no use; the heap takes its place. */
     cq_secret_shutdown();

@@ -310,6 +310,17 @@ static void tell_early(struct monitor *m)
     m->early = NULL;
 }
 
+/* Those who watch are served by the node, so it hears of what happens here. */
+static void tell_node(void *ctx, const struct cq_logline *line)
+{
+    const struct monitor *m = ctx;
+    char text[CQ_CHANNEL_DATA_MAX];
+
+    if (m->node.pid != 0)
+        (void)!cq_channel_send(m->node.channel, CQ_CHANNEL_EVENT, line->event, NULL, text,
+                               cq_logline_json(text, sizeof(text), line));
+}
+
 static bool set_up(struct monitor *m)
 {
     if (!take_name(m) || !start_journal(m))
@@ -545,6 +556,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
 
     cq_process_set_name("cryprq-monitor");
     cq_logging_start(CQ_NOTIFY_STAY);
+    cq_log_set_observer(tell_node, &m, CQ_LOG_DEBUG);
     bool good = take_signals(&m) && set_up(&m);
     if (good) {
         take_child_signals(&m);
@@ -559,6 +571,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
         cq_log(CQ_EVENT_STOPPING, cq_field_text("interface", m.name));
     }
     put_back(&m);
+    cq_log_set_observer(NULL, NULL, CQ_LOG_ERROR);
     cq_logging_end(m.name);
     return good;
 }

@@ -155,12 +155,21 @@ enum cq_err cq_unix_ask(int fd, const char *data, size_t len, int timeout_ms, si
 {
     cq_time deadline = cq_clock_now() + timeout_ms * CQ_NS_PER_MS;
     enum cq_err err = send_all(fd, data, len, deadline);
+    int reason = errno;
 
     *out = NULL;
     *out_len = 0;
-    if (err != CQ_OK)
-        return err;
-    return receive_line(fd, deadline, max, out, out_len);
+    if (err == CQ_OK)
+        return receive_line(fd, deadline, max, out, out_len);
+    /* Who did not want to hear it may have said why. */
+    if (err == CQ_ERR_IO && (reason == EPIPE || reason == ECONNRESET) &&
+        receive_line(fd, deadline, max, out, out_len) == CQ_OK && *out_len > 0)
+        return CQ_OK;
+    free(*out);
+    *out = NULL;
+    *out_len = 0;
+    errno = reason;
+    return err;
 }
 
 /* The length of the name in "NAME.sock", 0 when it is not of that form. */

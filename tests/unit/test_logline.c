@@ -22,6 +22,8 @@ static const struct {
     {"", 64, "\"\""},
     {"two words", 64, "\"two words\""},
     {"a=b", 64, "\"a=b\""},
+    {"YWI=", 64, "YWI="},
+    {"YQ==", 64, "YQ=="},
     {"say \"x\"", 64, "\"say \\\"x\\\"\""},
     {"back\\slash", 64, "\"back\\\\slash\""},
     {"a\nb\tc\rd", 64, "\"a\\nb\\tc\\rd\""},
