@@ -290,11 +290,14 @@ static void conclude_failure(struct diagnosis *d, const struct cq_addr *endpoint
         if (look.cookie && !look.key)
             return; /* too large for the way back */
         break;
+    case CQ_DIAGNOSIS_NO_REPLY:
+        cq_cli_conclude(&d->findings, reason, "a pre-shared key is %sset here",
+                        d->is->has_psk ? "" : "not ");
+        return;
     default:
         break;
     }
-    cq_cli_conclude(&d->findings, reason, "a pre-shared key is %sset here",
-                    d->is->has_psk ? "" : "not ");
+    cq_cli_conclude(&d->findings, reason, "%s", "");
 }
 
 /* ---- with keys ---- */

@@ -9,6 +9,7 @@
 #include "conf/config.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/sandbox.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -184,11 +185,11 @@ static int read_public_key(struct ping *p)
 static int read_keys(struct ping *p)
 {
     uint8_t *secret = NULL;
-    int status = read_key32(p->key_file, &secret);
 
     p->identity = cq_secret_alloc(sizeof(*p->identity));
-    if (status == CQ_EXIT_OK && p->identity == NULL)
-        status = cq_cli_fail("out of memory");
+    if (p->identity == NULL)
+        return cq_cli_fail("out of memory");
+    int status = read_key32(p->key_file, &secret);
     if (status == CQ_EXIT_OK && cq_identity_init(p->identity, secret) != CQ_OK)
         status = cq_cli_fail("cannot derive our peer ID");
     cq_secret_free(secret);
@@ -341,6 +342,8 @@ static int run(int argc, char **argv)
 
     if (status == CQ_EXIT_OK)
         status = cq_keys_init(CQ_KEYS_MEMORY_SMALL);
+    if (status == CQ_EXIT_OK && cq_sandbox_hide() != CQ_OK)
+        status = cq_cli_fail("cannot switch core dumps off: %s", strerror(errno));
     if (status == CQ_EXIT_OK)
         status = read_keys(&p);
     if (status == CQ_EXIT_OK)

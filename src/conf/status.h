@@ -50,11 +50,11 @@ struct cq_node_peer_status {
     unsigned num_sessions;     /* live ones */
     unsigned num_staged;       /* packets waiting for a session */
     enum cq_drop last_drop;    /* last handshake drop that could be told to be this peer's */
+    enum cq_drop refused;      /* why the peer's handshakes are refused; NONE: they are not */
     uint64_t last_drop_secs;   /* how long ago */
     char *configured_endpoint; /* owned (malloc): HOST:PORT of the configuration; NULL: none */
     struct cq_attempt_facts attempt; /* our present or last handshake attempt; `began` is unused */
     uint64_t attempt_secs;           /* how long ago it began */
-    enum cq_drop refused;            /* why the peer's handshakes are refused; NONE: they are not */
     uint64_t num_refused;            /* how many since we last answered one */
     uint64_t refused_secs;           /* how long ago the last one */
     uint64_t unanswered_secs; /* how long something of ours has waited for any record; 0: nothing */

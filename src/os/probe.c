@@ -159,7 +159,7 @@ enum cq_err cq_probe_receive(struct cq_probe *probe, uint8_t *out, size_t size, 
             return CQ_ERR_IO;
         if ((events & POLLIN) == 0)
             continue;
-        union address from;
+        union address from = {0};
         socklen_t from_len = sizeof(from);
         ssize_t n = recvfrom(probe->fd, out, size, MSG_DONTWAIT, &from.any, &from_len);
         if (n >= 0) {
