@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import threading
 
 PROGRAM = os.path.abspath(sys.argv[1]) if len(sys.argv) == 2 else None
 VECTORS = pathlib.Path(__file__).parent.parent / "interop" / "vectors" / "handshake-v1.json"
-COMMANDS = ["genkey", "pubkey", "genpsk", "up", "down", "run", "show", "rotate", "watch", "version"]
+COMMANDS = ["genkey", "pubkey", "genpsk", "up", "down", "run", "show", "rotate", "diagnose", "ping", "watch", "version"]
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 ID_B = base64.b64encode(bytes(range(255, 223, -1))).decode()
@@ -201,6 +202,20 @@ def usage_errors():
         (["show", "a", "b", "c"], "too many arguments"),
         (["rotate"], "too few arguments"),
         (["rotate", "a b"], "is not an interface's name"),
+        (["diagnose", "a"], "too few arguments"),
+        (["diagnose", "a", "b", "c"], "too many arguments"),
+        (["diagnose", "a b", "c"], "is not an interface's name"),
+        (["diagnose", "a", "b", "--to", "10.0.0.0/8"], "--to is not an address"),
+        (["diagnose", "a", "b", "--timeout", "0"], "--timeout is not a number from 1 to 90"),
+        (["diagnose", "a", "b", "--timeout", "1x"], "--timeout is not a number from 1 to 90"),
+        (["ping"], "PEERID@HOST:PORT is missing"),
+        (["ping", f"{ID_B}@192.0.2.1:1"], "--key FILE is missing"),
+        (["ping", ID_B, "--key", "k"], "the peer is not PEERID@HOST:PORT"),
+        (["ping", f"{ID_B[1:]}@192.0.2.1:1", "--key", "k"], "the peer is not PEERID@HOST:PORT"),
+        (["ping", f"{ID_B}@192.0.2.1", "--key", "k"], "is not HOST:PORT"),
+        (["ping", f"{ID_B}@192.0.2.1:1", "--key", "k", "--count", "0"], "--count is not a number"),
+        (["ping", f"{ID_B}@192.0.2.1:1", "--key", "k", "--timeout", "91"], "--timeout is not a number"),
+        (["ping", f"{ID_B}@192.0.2.1:1", "--key", "k", "x"], "too many arguments"),
         (["run"], "a configuration file or --key is missing"),
         (["run", "--"], "a configuration file or --key is missing"),
         (["run", "a", "b"], "more than one configuration file"),
@@ -341,6 +356,52 @@ def arguments_are_checked_as_a_whole():
                        f"two peers have the PeerID {ID_B}")
         expect_failure(run("run", "--key", d.write("bad", "x"), *start[3:], "--allow-peer", ID_B), 1,
                        "not a key: 44 characters")
+
+
+# Diagnoses.
+
+
+@test
+def reason_codes_are_documented():
+    root = pathlib.Path(__file__).parent.parent.parent
+    header, text = (root / "src" / "base" / "diagnosis.h").read_text(), (root / "docs" / "operations.md").read_text()
+    reasons, steps = header.split("CQ_STEP_LIST(X)", 1)
+    names = re.findall(r'X\([A-Z_]+,\s*"([a-z_]+)"', reasons) + re.findall(r'X\([A-Z_]+,\s*"([a-z_]+)"', steps)
+    if len(names) < 40:
+        raise AssertionError(f"only {names} found in diagnosis.h")
+    expect([n for n in names if f"`{n}`" not in text], [])
+
+
+@test
+def diagnose_without_a_node():
+    with Directory() as d:
+        env = {"CRYPRQ_RUNTIME_DIR": str(d.path)}
+        status, out, _ = run("diagnose", "wan0", "laptop", "--json", env=env)
+        expect(status, 1)
+        found = json.loads(out)
+        expect([found[k] for k in ("version", "command", "peer", "ok", "reason", "certain")],
+               [1, "diagnose", "laptop", False, "not_running", True])
+        status, out, _ = run("diagnose", "wan0", "laptop", env=env)
+        expect(status, 1)
+        expect_in("problem: no such interface is running here (not_running)", out)
+        expect_in("  mend: start it with `cryprq up NAME`", out)
+
+
+@test
+def ping_refuses_bad_keys():
+    with Directory() as d:
+        target = f"{ID_B}@192.0.2.1:1"
+        expect_failure(run("ping", target, "--key", str(d.path / "none")), 1, "none")
+        expect_failure(run("ping", target, "--key", d.write("bad", "x")), 1, "not a key: 44 characters")
+        key = d.write("k", KEY)
+        expect_failure(run("ping", target, "--key", key, "--psk-file", d.write("p", "y")), 1, "not a key")
+        expect_failure(run("ping", target, "--key", key, "--public-key-file", d.write("q", KEY)), 1,
+                       "not a public key")
+        own = run("pubkey", stdin=KEY)[1].strip()
+        expect_failure(run("ping", f"{own}@192.0.2.1:1", "--key", key), 1, "our own peer ID")
+        full = run("pubkey", "--full", stdin=KEY)[1]
+        expect_failure(run("ping", target, "--key", key, "--public-key-file", d.write("f", full)), 1,
+                       "not that of the peer")
 
 
 # Show and rotate, against a stand-in for the node.

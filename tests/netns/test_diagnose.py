@@ -5,10 +5,8 @@ Arguments: words; only the cases whose titles have one of them run.
 """
 
 import json
-import socket
+import os
 import sys
-import threading
-import time
 
 import netns
 import tunnel
@@ -242,6 +240,40 @@ def silent_after_cookie(scene):
     must_find(a, "silent_after_cookie", certain=False)
 
 
+@case("cookie_not_accepted: a NAT changes our port from packet to packet")
+def cookie_not_accepted(scene):
+    a, b = pair(scene, first={"ListenPort": 4500})
+    tunnel.nft(b.namespace, f"""table ip test {{
+        chain in {{ type filter hook prerouting priority -310;
+            udp dport {tunnel.PORT} udp sport set numgen inc mod 2 map {{ 0 : 5001, 1 : 5002 }} notrack; }}
+        chain out {{ type filter hook output priority -310; udp sport {tunnel.PORT} udp dport set 4500 notrack; }}
+    }}""")
+    found = must_find(a, "cookie_not_accepted", certain=False)
+    return note(found)
+
+
+@case("no_accept: the third message of the handshake is lost")
+def no_accept(scene):
+    a, b = pair(scene)
+    tunnel.nft(b.namespace, """table inet test {
+        chain in { type filter hook input priority 0; iifname "eth0" udp length 1228 drop; }
+    }""")
+    must_find(a, "no_accept", certain=False)
+    check(tunnel.peer_status(a)["attempt"]["offer_sent"]["num"] > 1, "OFFER was not repeated")
+
+
+RECORDS_DROPPED = """table inet test {
+    chain in { type filter hook input priority 0; iifname "eth0" @th,64,8 >= 16 meta l4proto udp drop; }
+}"""
+
+
+@case("session_silent: the handshake succeeds, but no record passes")
+def session_silent(scene):
+    a, b = pair(scene)
+    tunnel.nft(b.namespace, RECORDS_DROPPED)
+    must_find(a, "session_silent", certain=False)
+
+
 class Impostor:
     """Answers every datagram in a namespace with what `answer(data)` gives, from within this process."""
 
@@ -404,7 +436,6 @@ def ping(scene, namespace, key, peer_id, *options, host=OUTER4[1], port=tunnel.P
     prefix = ()
     if user is not None:
         prefix = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
-        import os
         os.chown(path, user, user)
     done = namespace.run(*prefix, netns.CRYPRQ, "ping", f"{peer_id}@{host}:{port}", "--key", path, "--json", *options,
                          check_status=False, timeout=60)
@@ -463,6 +494,16 @@ def ping_public_key(scene):
     found = ping(scene, space, tunnel.Identity().key, there.id, "--public-key-file", path, "--timeout", 2)
     equal(found["reason"], "no_reply", f"{found}")
     counted(node, "unknown_peer")
+
+
+@case("ping: session_silent, and key_hash_mismatch by an impostor")
+def ping_silent(scene):
+    space, node, here, there = server(scene)
+    tunnel.nft(node.namespace, RECORDS_DROPPED)
+    equal(ping(scene, space, here.key, there.id, "--timeout", 2)["reason"], "session_silent", "records dropped")
+    equal(node.stop(), 0, "exit status")
+    Impostor(node.namespace, "wrong_key")
+    equal(ping(scene, space, here.key, there.id, "--timeout", 2)["reason"], "key_hash_mismatch", "impostor")
 
 
 @case("ping: nobody_listens, wrong_peer_id, no_route_to_peer, name_unresolved")
