@@ -83,16 +83,19 @@ static void begin_stage(struct cq_attempt *a, enum cq_stage stage, cq_time now)
 }
 
 /*
- * Where the next INIT or KEY_REQUEST goes: the address in use, or while that is on trial the one
- * before it; and with every second INIT from the third on the configured one, in case the peer has
- * left the learned one.
+ * Where the next INIT or KEY_REQUEST goes: the address in use, or while that is being pinged the
+ * one before it; and with every second INIT from the third on the configured one, in case the peer
+ * has left the learned one.
  */
-static struct cq_route choose_route(const struct cq_peer *peer)
+static struct cq_route choose_route(const struct cq_peer *peer, cq_time now)
 {
     const struct cq_attempt *a = peer->attempt;
+    const struct cq_address *address = &peer->address;
     if (a->num_inits >= 3 && a->num_inits % 2 == 1 && peer->configured.ip.family != CQ_FAMILY_NONE)
         return (struct cq_route){.remote = peer->configured};
-    return peer->address.validating ? peer->address.previous : peer->address.current;
+    if (address->validating && now < address->began + CQ_PING_TIME)
+        return address->previous;
+    return address->current;
 }
 
 /* The cookie held for this way, or NULL. */
@@ -112,7 +115,7 @@ static void send_key_request(struct cq_engine *e, struct cq_peer *peer, cq_time 
 {
     struct cq_attempt *a = peer->attempt;
     uint8_t msg[CQ_KEY_REQUEST_LEN];
-    struct cq_route route = choose_route(peer);
+    struct cq_route route = choose_route(peer, now);
     if (a->backoff >= CQ_RETRANSMIT_MAX) /* unanswered for some seconds */
         cq_action_push(e, CQ_ACTION_RESOLVE, peer);
     if (cq_key_request_write(msg, &a->macs, a->request_id, held_cookie(peer, &route, now)) ==
@@ -163,7 +166,7 @@ static bool make_init(struct cq_engine *e, struct cq_peer *peer, cq_time now)
 
     forget_own(e, peer, own);
     own->number = a->num_inits;
-    own->route = choose_route(peer);
+    own->route = choose_route(peer, now);
     own->cookie_left_out = own->number > 0 && own->number % 3 == 0;
     const uint8_t *cookie = own->cookie_left_out ? NULL : held_cookie(peer, &own->route, now);
     if (cookie != NULL) {
@@ -462,7 +465,7 @@ void cq_attempt_on_accept(struct cq_engine *e, const uint8_t *msg, cq_time now)
     }
     s->duration = now - attempt_began;
     cq_attempt_end(e, peer);
-    if (!cq_addr_equal(&route.remote, &peer->address.current.remote))
+    if (peer->address.validating || !cq_addr_equal(&route.remote, &peer->address.current.remote))
         cq_address_set(e, peer, &route);
     cq_session_confirm(e, peer, s, now);
     cq_timer_update(e, peer);
@@ -482,7 +485,7 @@ void cq_attempt_on_cookie(struct cq_engine *e, const struct cq_route *route, con
         sent_to = own->route;
     } else if (a != NULL && a->stage == CQ_STAGE_KEY && a->request_sent && a->request_id == idx) {
         mac1 = a->request_mac1;
-        sent_to = choose_route(peer);
+        sent_to = choose_route(peer, now);
     }
     uint8_t cookie[CQ_COOKIE_LEN];
     if (mac1 == NULL || cq_cookie_open(cookie, &a->macs, msg, mac1) != CQ_OK) {

@@ -319,6 +319,33 @@ static void test_handshake_during_validation(void **state)
     duo_free(&duo);
 }
 
+/* Where PINGs get no answer for 30 s, a handshake may be what proves the new address. */
+static void test_handshake_proves(void **state)
+{
+    struct duo duo = established();
+    uint64_t records = TYPE_BIT(CQ_MSG_DATA) | TYPE_BIT(CQ_MSG_CONTROL);
+    (void)state;
+    struct lab_flow *down = lab_flow(duo.b, duo.a, 0, 0);
+    lab_move(duo.a, &elsewhere);
+    relay(&duo, &elsewhere);
+    duo.lab->filter = filter_types;
+    duo.lab->filter_ctx = &records;
+    lab_run_for(duo.lab, SECS(35));
+    uint64_t dropped = lab_drops(duo.b, CQ_DROP_ADDRESS_UNPROVEN);
+    assert_true(dropped > 0);
+    lab_rotate(duo.b, duo.a);
+    while (lab_status(duo.b, duo.a).completed < 2)
+        lab_run_for(duo.lab, MS(1));
+    duo.lab->filter = NULL;
+    lab_run_for(duo.lab, SECS(2));
+    assert_true(lab_send_packet(down));
+    lab_run_for(duo.lab, SECS(1));
+    assert_int_equal(lab_drops(duo.b, CQ_DROP_ADDRESS_UNPROVEN), dropped);
+    assert_int_equal(lab_flow_missing(down), 0);
+    assert_int_equal(lab_status(duo.a, duo.b).completed, 2);
+    duo_free(&duo);
+}
+
 /* A record from yet another address: that one is on trial, and the last proven one stays what it
  * was. */
 static void test_third_address(void **state)
@@ -419,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_old_records_do_not_move),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_handshake_during_validation),
+        cmocka_unit_test(test_handshake_proves),
         cmocka_unit_test(test_third_address),
         cmocka_unit_test(test_ping_schedule),
         cmocka_unit_test(test_relay_of_everything),
