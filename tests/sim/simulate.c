@@ -274,6 +274,15 @@ static bool read_option(struct command *c, int option)
     }
 }
 
+static int run_matrix(const struct command *c)
+{
+    int status = world_matrix(c->request.seeds > 0 ? c->request.seeds : 30, c->request.jobs);
+    if (c->tap)
+        printf("%sok 1 - no packet is lost because of a rotation\n1..1\n",
+               status != 0 ? "not " : "");
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -310,7 +319,7 @@ int main(int argc, char **argv)
     case ONE:
         return run_one(&c.request.options);
     case MATRIX:
-        return world_matrix(c.request.seeds > 0 ? c.request.seeds : 30, c.request.jobs);
+        return run_matrix(&c);
     case SELF_TEST:
         return simulate_self_test();
     case DETERMINISM:

@@ -170,7 +170,8 @@ struct world_nat {
 struct world_contact {
     struct cq_addr address;
     uint64_t received, sent;
-    bool reached; /* something for a genuine peer arrived there */
+    cq_time heard; /* last */
+    bool reached;  /* something for a genuine peer arrived there, or a name stands for it */
 };
 
 struct world_node {
@@ -469,6 +470,7 @@ void world_note_received(struct world_node *node, const struct cq_addr *from, si
 void world_note_sent(struct world_node *node, const struct cq_addr *to, const uint8_t *data,
                      size_t len);
 void world_note_reached(struct world_node *node, const struct cq_addr *to);
+void world_note_configured(struct world_node *node, const struct cq_addr *address);
 void world_copy_contact(struct world_node *node, const struct world_contact *contact);
 void world_begin_answer(struct world_node *node, const struct cq_addr *from, const uint8_t *data,
                         size_t len);

@@ -229,6 +229,7 @@ static struct world_contact *find_contact(struct world_node *node, const struct 
     return c;
 }
 
+/* Addresses that the node was told, by configuration or name. */
 static bool is_configured(const struct world_node *node, const struct cq_addr *address)
 {
     for (unsigned i = 0; i < node->num_peers; i++) {
@@ -242,14 +243,23 @@ static bool is_configured(const struct world_node *node, const struct cq_addr *a
 
 void world_note_received(struct world_node *node, const struct cq_addr *from, size_t len)
 {
-    if (!node->world->light)
-        find_contact(node, from)->received += len;
+    if (node->world->light)
+        return;
+    struct world_contact *c = find_contact(node, from);
+    c->received += len;
+    c->heard = node->world->now;
 }
 
 void world_note_reached(struct world_node *node, const struct cq_addr *to)
 {
     if (!node->world->light)
         find_contact(node, to)->reached = true;
+}
+
+void world_note_configured(struct world_node *node, const struct cq_addr *address)
+{
+    if (!node->world->light)
+        find_contact(node, address)->reached = true;
 }
 
 void world_copy_contact(struct world_node *node, const struct world_contact *contact)
@@ -269,6 +279,10 @@ void world_note_sent(struct world_node *node, const struct cq_addr *to, const ui
     if (node->answering && data[0] < CQ_MSG_DATA && cq_addr_equal(to, &node->answered))
         node->answer_len += len;
     struct world_contact *c = find_contact(node, to);
+    bool calls =
+        data[0] == CQ_MSG_INIT || data[0] == CQ_MSG_KEY_PUSH || data[0] == CQ_MSG_KEY_REQUEST;
+    if (calls && world->now >= c->heard + CQ_PING_TIME)
+        return; /* no answer to anything: the node looks for its peer where it was last */
     c->sent += len;
     /* Three times by the rule for unproven addresses, and a PONG for each PING. */
     if (!c->reached && c->sent > 4 * c->received && !is_configured(node, to))

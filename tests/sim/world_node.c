@@ -362,6 +362,7 @@ void world_set_endpoint(struct world_peer *peer)
     if (!world_is_up(node))
         return;
     node->world->running = node;
+    world_note_configured(node, &peer->endpoint);
     note_input(node,
                (struct world_input){
                    .kind = WORLD_INPUT_ENDPOINT, .peer = number, .address = peer->endpoint},
@@ -573,6 +574,10 @@ bool world_copy(struct world_node *onto, struct world_node *of, cq_time local_th
     world->replayed = local_then;
     cq_engine_wipe(onto->engine, local_then);
     drain(onto);
+    /* Packets that waited at that time would be sent by two machines; they are not ours to judge.
+     */
+    for (unsigned i = 0; i < onto->num_peers; i++)
+        drop_staged(onto, i);
     world->mute = false;
     onto->epoch++;
     onto->asleep = false;
