@@ -214,6 +214,7 @@ void world_free(struct world *world)
         free(world->nats[i].mappings);
     world_keys_free(world->keys);
     world_attacker_free(world->attacker);
+    free(world->hoarded);
     free(world->nats);
     free(world->pairs);
     free(world->nodes);

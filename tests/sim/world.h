@@ -372,6 +372,7 @@ struct world {
     struct world_violation violations[WORLD_MAX_VIOLATIONS];
     unsigned num_violations;
     bool planted;
+    void *hoarded; /* by the self-test */
     struct world_totals totals;
 
     struct cq_path_out out;
