@@ -59,7 +59,6 @@ struct cq_clients {
 };
 
 static const char too_many[] = "the node serves too many commands at the moment";
-static const cq_time patience_with_silence = CQ_NS_PER_S;
 static const cq_time request_time = 5 * CQ_NS_PER_S;
 static const cq_time response_time = 15 * CQ_NS_PER_S;
 
@@ -110,45 +109,6 @@ static void turn_away(int fd)
         return;
     (void)!send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     free(line);
-}
-
-/* A free place, if need be that of the client that has connected first and said nothing for a
- * second. NULL: all are served. */
-static struct client *find_place(struct cq_clients *clients, cq_time now)
-{
-    struct client *oldest = NULL;
-
-    for (int i = 0; i < CQ_CLIENTS_MAX; i++) {
-        struct client *c = &clients->clients[i];
-        if (c->state == FREE)
-            return c;
-        if (c->state == READING && now >= c->deadline - request_time + patience_with_silence &&
-            (oldest == NULL || c->number < oldest->number))
-            oldest = c;
-    }
-    if (oldest != NULL) {
-        turn_away(oldest->fd);
-        end_client(oldest);
-    }
-    return oldest;
-}
-
-void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now)
-{
-    int fd;
-
-    while (cq_unix_accept(listener, &fd) == CQ_OK) {
-        struct client *c = find_place(clients, now);
-        if (c == NULL || cq_control_watch(clients->control, fd, CQ_WATCH_READ) != CQ_OK) {
-            turn_away(fd);
-            close(fd);
-            continue;
-        }
-        *c = (struct client){.state = READING,
-                             .fd = fd,
-                             .number = clients->num_accepted++,
-                             .deadline = now + request_time};
-    }
 }
 
 /* Writes what the socket takes; the rest follows when it takes more. */
@@ -420,6 +380,48 @@ static void continue_reading(struct cq_clients *clients, struct client *c, cq_ti
         serve(clients, c, (size_t)(end - c->request) + 1, now);
     else if (c->len == sizeof(c->request))
         respond_error(clients, c, "request is too long", now);
+}
+
+/* A free place. Requests that have arrived by now are served first, and then it is the place of the
+ * client that has said nothing for the longest time. NULL: all are served. */
+static struct client *find_place(struct cq_clients *clients, cq_time now)
+{
+    struct client *oldest = NULL;
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CQ_CLIENTS_MAX; i++) {
+            struct client *c = &clients->clients[i];
+            if (round > 0 && c->state == READING)
+                continue_reading(clients, c, now);
+            if (c->state == FREE)
+                return c;
+            if (round > 0 && c->state == READING && (oldest == NULL || c->number < oldest->number))
+                oldest = c;
+        }
+    }
+    if (oldest != NULL) {
+        turn_away(oldest->fd);
+        end_client(oldest);
+    }
+    return oldest;
+}
+
+void cq_clients_accept(struct cq_clients *clients, int listener, cq_time now)
+{
+    int fd;
+
+    while (cq_unix_accept(listener, &fd) == CQ_OK) {
+        struct client *c = find_place(clients, now);
+        if (c == NULL || cq_control_watch(clients->control, fd, CQ_WATCH_READ) != CQ_OK) {
+            turn_away(fd);
+            close(fd);
+            continue;
+        }
+        *c = (struct client){.state = READING,
+                             .fd = fd,
+                             .number = clients->num_accepted++,
+                             .deadline = now + request_time};
+    }
 }
 
 /* While handshakes run: has it gone? */

@@ -15,7 +15,7 @@ struct cq_control;
 struct cq_clients;
 
 enum {
-    CQ_CLIENTS_MAX = 16,         /* one more is told so, or one that has been silent for long */
+    CQ_CLIENTS_MAX = 16,         /* one more is told so, or the one that has been silent longest */
     CQ_CLIENTS_WATCHERS_MAX = 8, /* of them */
 };
 
