@@ -51,6 +51,15 @@ static bool is_usable_ipv6(const uint8_t *b)
     return memcmp(b, any, 16) != 0 && b[0] != 0xff;
 }
 
+bool cq_ip_is_loopback(const struct cq_ip *ip)
+{
+    static const uint8_t own[16] = {[15] = 1};
+
+    if (ip->family == CQ_FAMILY_IPV4)
+        return ip->bytes[0] == 127;
+    return ip->family == CQ_FAMILY_IPV6 && memcmp(ip->bytes, own, sizeof(own)) == 0;
+}
+
 bool cq_addr_is_usable(const struct cq_addr *a)
 {
     if (a->port == 0)

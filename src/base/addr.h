@@ -57,6 +57,9 @@ bool cq_prefix_contains(const struct cq_prefix *prefix, const struct cq_ip *ip);
  * broadcast), port not 0. */
 bool cq_addr_is_usable(const struct cq_addr *a);
 
+/* Whether it is an address of this machine to itself: 127.0.0.0/8, ::1. */
+bool cq_ip_is_loopback(const struct cq_ip *ip);
+
 enum {
     CQ_IP_TEXT_MAX = 46,     /* with the terminating NUL */
     CQ_ADDR_TEXT_MAX = 72,   /* "[v6%scope]:port" */

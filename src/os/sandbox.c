@@ -155,12 +155,56 @@ static const int allowed[] = {
     SCMP_SYS(tgkill),
 };
 
-static int add_rules(scmp_filter_ctx filter)
+/* What the metrics server calls: one thread that accepts connections, reads and writes. */
+static const int allowed_server[] = {
+    /* connections, the node, the monitor, log lines */
+    SCMP_SYS(accept4),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(shutdown),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt),
+    SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername),
+    SCMP_SYS(fcntl),
+    SCMP_SYS(close),
+    /* waiting */
+    SCMP_SYS(epoll_create1),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(restart_syscall),
+    /* memory; mmap and mprotect with the restriction below */
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(brk),
+    SCMP_SYS(madvise),
+    SCMP_SYS(getrandom),
+    /* the end, by abort() as well */
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigreturn),
+};
+
+static int add_rules(scmp_filter_ctx filter, const int *calls, size_t num)
 {
     int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 
-    for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+    for (size_t i = 0; r == 0 && i < num; i++)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
     if (r == 0)
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, PR_SET_NAME));
@@ -174,7 +218,8 @@ static int add_rules(scmp_filter_ctx filter)
     return r;
 }
 
-enum cq_err cq_sandbox_filter(void)
+/* `itself`: signals reach no other process. */
+static enum cq_err install(const int *calls, size_t num, bool itself)
 {
     if (IS_INSTRUMENTED)
         return CQ_OK;
@@ -184,11 +229,24 @@ enum cq_err cq_sandbox_filter(void)
         errno = ENOMEM;
         return CQ_ERR_IO;
     }
-    int r = add_rules(filter);
+    int r = add_rules(filter, calls, num);
+    if (r == 0 && itself)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (r == 0)
         r = seccomp_load(filter);
     seccomp_release(filter);
     if (r != 0)
         errno = -r;
     return r == 0 ? CQ_OK : CQ_ERR_IO;
+}
+
+enum cq_err cq_sandbox_filter(void)
+{
+    return install(allowed, sizeof(allowed) / sizeof(allowed[0]), false);
+}
+
+enum cq_err cq_sandbox_filter_server(void)
+{
+    return install(allowed_server, sizeof(allowed_server) / sizeof(allowed_server[0]), true);
 }

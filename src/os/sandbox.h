@@ -46,4 +46,8 @@ CQ_MUST_CHECK enum cq_err cq_sandbox_drop(const struct cq_sandbox_user *user, bo
  */
 CQ_MUST_CHECK enum cq_err cq_sandbox_filter(void);
 
+/* The same for the metrics server, which opens no file, connects to nobody, starts nothing and can
+ * signal no other process. */
+CQ_MUST_CHECK enum cq_err cq_sandbox_filter_server(void);
+
 #endif
