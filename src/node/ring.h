@@ -50,4 +50,12 @@ static inline void cq_ring_release(struct cq_ring *ring)
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 }
 
+/* Any thread: how many wait, as of some moment just now. */
+static inline uint32_t cq_ring_count(const struct cq_ring *ring)
+{
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) - tail;
+}
+
 #endif

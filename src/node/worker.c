@@ -46,6 +46,10 @@ struct command {
     uint8_t data[CQ_PATH_CONTROL_MAX];
 };
 
+struct batches {
+    _Atomic uint64_t counts[CQ_WORKER_BATCH_SIZES], packets;
+};
+
 struct cq_worker {
     struct cq_worker_config config;
     struct cq_path_worker *path;
@@ -71,7 +75,22 @@ struct cq_worker {
 
     _Atomic unsigned offloads;
     _Atomic uint64_t gso_fallbacks, frames_written, wakeups;
+    struct batches seal, open;
+    uint64_t sealed; /* total of the path when a batch was last counted */
 };
+
+/* A batch of num packets. */
+static void count_batch(struct batches *b, uint64_t num)
+{
+    unsigned slot = 0;
+
+    if (num == 0)
+        return;
+    while (slot + 1 < CQ_WORKER_BATCH_SIZES && num > UINT64_C(1) << slot)
+        slot++;
+    cq_counter_add(&b->counts[slot], 1);
+    cq_counter_add(&b->packets, num);
+}
 
 /* ---- sending ---- */
 
@@ -83,6 +102,9 @@ static void flush_out(struct cq_worker *w)
     static_assert((int)CQ_PATH_OUT_SENDS <= (int)CQ_UDP_MAX_SEND, "one call takes all");
     if (out->num_sends == 0)
         return;
+    uint64_t sealed = cq_counter_get(&cq_path_worker_totals(w->path)->sealed);
+    count_batch(&w->seal, sealed - w->sealed);
+    w->sealed = sealed;
     for (size_t i = 0; i < out->num_sends; i++) {
         const struct cq_path_send *s = &out->sends[i];
         sends[i] = (struct cq_udp_send){&s->route, s->data, s->len, s->segment, s->ecn};
@@ -205,6 +227,7 @@ static void hand_over(struct cq_worker *w, const struct cq_route *route, const u
 static void open_batch(struct cq_worker *w, const struct cq_path_source *source,
                        const struct cq_path_datagram *batch, size_t num)
 {
+    count_batch(&w->open, num);
     if (cq_path_in_room(&w->in) < num)
         flush_in(w);
     cq_path_open(w->path, &w->in, source, batch, num, w->now);
@@ -524,6 +547,13 @@ static uint64_t get(const _Atomic uint64_t *p)
     return cq_counter_get(p);
 }
 
+static void get_batches(const struct batches *b, struct cq_worker_batches *out)
+{
+    for (int i = 0; i < CQ_WORKER_BATCH_SIZES; i++)
+        out->counts[i] = get(&b->counts[i]);
+    out->packets = get(&b->packets);
+}
+
 void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_status *out)
 {
     const struct cq_path_totals *t = cq_path_worker_totals(worker->path);
@@ -541,7 +571,11 @@ void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_statu
         .inner_sent = get(&t->inner_sent),
         .inner_received = get(&t->inner_received),
         .wakeups = get(&worker->wakeups),
+        .num_datagrams = cq_ring_count(&worker->datagram_ring),
+        .num_commands = cq_ring_count(&worker->command_ring),
     };
+    get_batches(&worker->seal, &out->seal);
+    get_batches(&worker->open, &out->open);
 }
 
 const struct cq_counters *cq_worker_counters(const struct cq_worker *worker)

@@ -81,6 +81,14 @@ void cq_worker_pop_datagram(struct cq_worker *worker);
 CQ_MUST_CHECK enum cq_err cq_worker_command(struct cq_worker *worker,
                                             const struct cq_action *action);
 
+/* How many batches of at most 1, 2, 4, ... 128 packets there were, and larger ones. */
+enum { CQ_WORKER_BATCH_SIZES = 9 };
+
+struct cq_worker_batches {
+    uint64_t counts[CQ_WORKER_BATCH_SIZES]; /* each batch stands in one of them */
+    uint64_t packets;
+};
+
 struct cq_worker_status {
     unsigned tun_offloads; /* CQ_TUN_OFFLOAD_* in use; merging may be switched off at run time */
     bool udp_gso;
@@ -90,6 +98,9 @@ struct cq_worker_status {
     uint64_t frames_read, frames_written; /* TUN system calls: super-packets count once */
     uint64_t inner_sent, inner_received;  /* IP packets */
     uint64_t wakeups;
+    struct cq_worker_batches seal;        /* records that one round of sends carried */
+    struct cq_worker_batches open;        /* records of one source that arrived together */
+    uint32_t num_datagrams, num_commands; /* waiting at this moment */
 };
 void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_status *out);
 
