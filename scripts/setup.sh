@@ -12,7 +12,7 @@ BUILD="$ROOT/build"
 
 BUILD_PACKAGES=(
     gcc libc6-dev meson ninja-build pkg-config
-    libmnl-dev libseccomp-dev libcap-ng-dev libjansson-dev
+    libmnl-dev libseccomp-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev
 )
 # For the private libcrypto.
 LIBCRYPTO_PACKAGES=(perl make patch dpkg-dev ca-certificates debian-archive-keyring)

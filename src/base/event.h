@@ -77,6 +77,14 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "the kernel announced a snapshot or clone; all sessions were wiped and begin anew")          \
     X(NO_GUARD, "no_guard", WARN, "interface reason",                                              \
       "all traffic goes through the tunnel, but the kernel cannot guard its addresses")            \
+    X(NO_METRICS, "no_metrics", WARN, "interface reason",                                          \
+      "there is no metrics server: no port is free")                                               \
+    X(METRICS_STARTED, "metrics_started", DEBUG, "interface",                                      \
+      "the metrics server is confined and serves")                                                 \
+    X(METRICS_FAILED, "metrics_failed", ERROR, "interface reason",                                 \
+      "the metrics server could not start")                                                        \
+    X(METRICS_DIED, "metrics_died", WARN, "interface signal status again_in_s",                    \
+      "the metrics server ended; another one is started in so many seconds")                       \
     /* of the log itself */                                                                        \
     X(LOG_SUPPRESSED, "log_suppressed", WARN, "interface peer name count of",                      \
       "so many events of one kind (and peer) came too fast and were left out")                     \

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "cli/confload.h"
+#include "conf/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum option {
     OPTION_ROTATE_SECS,
     OPTION_INTERFACE,
     OPTION_LOG_FORMAT,
+    OPTION_METRICS_ADDR,
 };
 
 const struct cq_cli_option cq_args_options[] = {
@@ -27,6 +29,7 @@ const struct cq_cli_option cq_args_options[] = {
     [OPTION_ROTATE_SECS] = {"rotate-secs", true},
     [OPTION_INTERFACE] = {"interface", true},
     [OPTION_LOG_FORMAT] = {"log-format", true},
+    [OPTION_METRICS_ADDR] = {"metrics-addr", true},
     {NULL, false},
 };
 
@@ -136,6 +139,18 @@ static int add_peer(struct cq_conf *conf, const char *option, bool has_endpoint,
     return CQ_EXIT_OK;
 }
 
+static int set_metrics_address(struct cq_conf *conf, const char *option, const char *text)
+{
+    if (cq_conf_metrics_set_address(&conf->metrics, text, strlen(text)) != CQ_OK)
+        return refuse(option, "none, or a numeric address with a port like 127.0.0.1:9464");
+    if (cq_conf_metrics_is_open(&conf->metrics))
+        return cq_cli_usage("run",
+                            "%s: an address that other machines can reach needs a token, which "
+                            "only a configuration file can have (MetricsToken)",
+                            option);
+    return CQ_EXIT_OK;
+}
+
 int cq_args_take(struct cq_args *args, int option, const char *value)
 {
     struct cq_conf *conf = &args->conf;
@@ -170,6 +185,9 @@ int cq_args_take(struct cq_args *args, int option, const char *value)
         return CQ_EXIT_OK;
     case OPTION_LOG_FORMAT:
         return cq_cli_log_format("run", "--log-format", value);
+    case OPTION_METRICS_ADDR:
+        args->has_metrics_addr = true;
+        return set_metrics_address(conf, "--metrics-addr", value);
     }
     return CQ_EXIT_USAGE;
 }
@@ -208,9 +226,13 @@ static bool take_allowed(struct cq_conf *conf, const char *item, struct cq_conf_
 static int take_environment(struct cq_args *args)
 {
     const char *secs = getenv("CRYPRQ_ROTATE_SECS"), *peers = getenv("CRYPRQ_ALLOW_PEERS");
+    const char *metrics = getenv("CRYPRQ_METRICS_ADDR");
     struct cq_conf_peer *peer = NULL;
     bool skip = false;
 
+    if (metrics != NULL && metrics[0] != '\0' && !args->has_metrics_addr &&
+        set_metrics_address(&args->conf, "CRYPRQ_METRICS_ADDR", metrics) != CQ_EXIT_OK)
+        return CQ_EXIT_USAGE;
     if (secs != NULL && secs[0] != '\0' && !args->has_rotate_secs &&
         !read_number(secs, CQ_ROTATE_SECS_MIN, CQ_ROTATE_SECS_MAX, &args->conf.rotate_secs))
         return refuse("CRYPRQ_ROTATE_SECS", "a number from 60 to 3600");

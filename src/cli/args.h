@@ -15,7 +15,7 @@ struct cq_args {
     struct cq_conf conf; /* the caller's, also after an error */
     const char *key_file;
     bool used; /* an option was given that a file would stand for */
-    bool has_rotate_secs;
+    bool has_rotate_secs, has_metrics_addr;
 };
 
 /* Sets defaults. */
@@ -24,8 +24,9 @@ void cq_args_init(struct cq_args *args);
 /* Takes one option. CQ_EXIT_OK, or another status after a message. */
 int cq_args_take(struct cq_args *args, int option, const char *value);
 
-/* Adds the environment (CRYPRQ_ROTATE_SECS, CRYPRQ_ALLOW_PEERS), fills in allowed IPs where they
- * follow from the addresses, reads the key and checks the whole. The same results. */
+/* Adds the environment (CRYPRQ_ROTATE_SECS, CRYPRQ_ALLOW_PEERS, CRYPRQ_METRICS_ADDR), fills in
+ * allowed IPs where they follow from the addresses, reads the key and checks the whole. The same
+ * results. */
 int cq_args_finish(struct cq_args *args);
 
 #endif

@@ -78,6 +78,9 @@ const struct cq_cli_command cq_cmd_run = {
         "PEERID@[2001:db8::1]:51820\n"
         "  --rotate-secs SECONDS     age at which keys end, 60 to 3600 (300)\n"
         "  --interface NAME          cryprq0 unless given\n"
+        "  --metrics-addr ADDR:PORT  where the metrics server listens, or none; unless given the "
+        "first free\n"
+        "                            port of 127.0.0.1 from 9464 to 9473\n"
         "  --log-format kv|json      form of log lines: key=value (default), or one JSON object "
         "each; goes with\n"
         "                            a file as well\n"
@@ -90,6 +93,7 @@ const struct cq_cli_command cq_cmd_run = {
         "Environment (where no file is given, and arguments come first):\n"
         "  CRYPRQ_ROTATE_SECS        like --rotate-secs\n"
         "  CRYPRQ_ALLOW_PEERS        PEERID[=CIDR,...],PEERID[=CIDR,...], like --allow-peer\n"
+        "  CRYPRQ_METRICS_ADDR       like --metrics-addr\n"
         "Always:\n"
         "  CRYPRQ_LOG                error, warn, info (default) or debug\n"
         "  CRYPRQ_LOG_FORMAT         like --log-format\n",

@@ -55,6 +55,8 @@ static void print_interface(const struct cq_node_status *status, const struct st
     printf("%u\n", status->mtu);
     print_key(s, "rotation");
     printf("every %u seconds\n", status->rotate_secs);
+    if (status->metrics_address[0] != '\0')
+        print_line(s, "metrics", status->metrics_address);
     if (status->under_load)
         print_line(s, "load", "too many handshakes: sources must prove themselves first");
 }

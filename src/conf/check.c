@@ -1,6 +1,7 @@
 #include "conf/config.h"
 
 #include "base/base64.h"
+#include "conf/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,15 @@ static enum cq_err check_overlaps(const struct cq_conf *conf, struct cq_conf_err
 
 enum cq_err cq_conf_check(const struct cq_conf *conf, struct cq_conf_error *error)
 {
+    char text[CQ_ADDR_TEXT_MAX];
+
+    if (cq_conf_metrics_is_open(&conf->metrics)) {
+        cq_conf_error_set(error, conf->metrics.addr_position,
+                          "MetricsAddress %s can be reached from other machines and needs a "
+                          "MetricsToken or MetricsTokenFile",
+                          cq_addr_format(&conf->metrics.addr, text));
+        return CQ_ERR_INVALID;
+    }
     if (conf->num_peers == 0)
         return CQ_OK;
     const struct cq_conf_peer **peers = calloc(conf->num_peers, sizeof(*peers));

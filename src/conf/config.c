@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "conf/metrics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@ void cq_conf_init(struct cq_conf *out)
         .rotate_secs = CQ_ROTATE_SECS_DEFAULT,
         .suites = CQ_CONF_SUITE_AES_256_GCM | CQ_CONF_SUITE_CHACHA20_POLY1305,
     };
+    cq_conf_metrics_init(&out->metrics);
 }
 
 static void free_strings(struct cq_conf_strings *list)
@@ -46,6 +48,7 @@ void cq_conf_free(struct cq_conf *conf)
     free_strings(&conf->pre_down);
     free_strings(&conf->post_down);
     free(conf->private_key_file);
+    cq_conf_metrics_free(&conf->metrics);
     cq_secret_free(conf->private_key);
     cq_conf_init(conf);
 }

@@ -34,6 +34,7 @@ enum {
     CQ_CONF_MTU_MIN = 576,
     CQ_CONF_MTU_IPV6_MIN = 1280,
     CQ_CONF_MTU_MAX = 65475, /* 65507 less the 32 bytes of a record */
+    CQ_CONF_METRICS_TOKEN_MAX = 256, /* characters of a metrics token */
 };
 
 /* Transport suites, by their value on the wire (enum cq_suite of crypto/aead.h). */
@@ -89,6 +90,23 @@ struct cq_conf_peer {
     struct cq_conf_position *allowed_positions; /* one per allowed_ips */
 };
 
+enum cq_conf_metrics_mode {
+    CQ_CONF_METRICS_SEARCH, /* the first free port of 127.0.0.1 (conf/metrics.h); none free: none */
+    CQ_CONF_METRICS_OFF,
+    CQ_CONF_METRICS_FIXED, /* addr, or no start */
+};
+
+/* Of the metrics server; filled by conf/metrics.h. */
+struct cq_conf_metrics {
+    enum cq_conf_metrics_mode mode;
+    struct cq_addr addr; /* with CQ_CONF_METRICS_FIXED */
+    char *token;         /* who asks must show it; NULL: none. No key of the protocol */
+    char *token_file;    /* NULL: none */
+    uint32_t max_peers;  /* with labels of their own */
+    bool wireguard_off;  /* no metrics under the names that WireGuard's have */
+    struct cq_conf_position addr_position, token_file_position;
+};
+
 enum cq_conf_table { CQ_CONF_TABLE_AUTO, CQ_CONF_TABLE_OFF, CQ_CONF_TABLE_NUMBER };
 
 struct cq_conf {
@@ -112,6 +130,7 @@ struct cq_conf {
     uint8_t preferred_suite; /* one of them; 0: not said (the file has no Suites line) */
     struct cq_conf_strings pre_up, post_up, pre_down,
         post_down; /* commands, "%i" not yet replaced */
+    struct cq_conf_metrics metrics;
     struct cq_conf_peer *peers;
     size_t num_peers;
     struct cq_conf_position private_key_file_position;

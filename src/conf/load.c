@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/secret.h"
+#include "conf/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,36 @@ static enum cq_err load_public_key(const struct loader *l, struct cq_conf_peer *
     return CQ_OK;
 }
 
+static enum cq_err load_metrics_token(const struct loader *l, struct cq_conf *conf)
+{
+    enum { TOKEN_FILE_MAX = CQ_CONF_METRICS_TOKEN_MAX + 64 };
+    struct reference r = {
+        .key = "MetricsTokenFile",
+        .file = conf->metrics.token_file,
+        .position = conf->metrics.token_file_position,
+    };
+    char path[FULL_PATH_MAX], reason[384] = "", *data = NULL;
+    size_t len = 0;
+
+    if (r.file == NULL)
+        return CQ_OK;
+    if (!full_path(l->config_path, r.file, path, sizeof(path)))
+        return fail(l, &r, CQ_ERR_INVALID, "the path is too long");
+    enum cq_err err = l->reader->read(l->reader->ctx, path, TOKEN_FILE_MAX, true, &data, &len,
+                                      reason, sizeof(reason));
+    if (err != CQ_OK)
+        return fail(l, &r, err, reason);
+    while (len > 0 && strchr(" \t\r\n", data[len - 1]) != NULL)
+        len--;
+    err = cq_conf_metrics_set_token(&conf->metrics, data, len);
+    cq_secret_free(data);
+    if (err == CQ_OK)
+        return CQ_OK;
+    snprintf(reason, sizeof(reason),
+             "%.300s does not hold a token (16 to 256 letters, digits and -._~+/=)", path);
+    return fail(l, &r, err, reason);
+}
+
 enum cq_err cq_conf_load_references(struct cq_conf *conf, const char *path,
                                     const struct cq_conf_reader *reader,
                                     struct cq_conf_error *error)
@@ -176,6 +207,8 @@ enum cq_err cq_conf_load_references(struct cq_conf *conf, const char *path,
     struct loader l = {.config_path = path, .reader = reader, .error = error};
     enum cq_err err = load_private_key(&l, conf);
 
+    if (err == CQ_OK)
+        err = load_metrics_token(&l, conf);
     for (size_t i = 0; err == CQ_OK && i < conf->num_peers; i++) {
         err = load_psk(&l, &conf->peers[i]);
         if (err == CQ_OK)

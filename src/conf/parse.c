@@ -34,6 +34,10 @@ static const struct key interface_keys[] = {
     {"PreDown", cq_conf_value_pre_down, .repeats = true},
     {"PostDown", cq_conf_value_post_down, .repeats = true},
     {"MetricsAddress", cq_conf_value_metrics_address},
+    {"MetricsToken", cq_conf_value_metrics_token},
+    {"MetricsTokenFile", cq_conf_value_metrics_token_file},
+    {"MetricsPeers", cq_conf_value_metrics_peers},
+    {"MetricsWireGuard", cq_conf_value_metrics_wireguard},
     {NULL},
 };
 

@@ -37,6 +37,7 @@ static const struct field node_fields[] = {
     NODE("listen_port", KIND_U16, listen_port),
     NODE("fwmark", KIND_U32, fwmark),
     NODE("mtu", KIND_U16, mtu),
+    NODE("metrics_address", KIND_TEXT, metrics_address),
     NODE("rotate_secs", KIND_U16, rotate_secs),
     NODE("uptime_secs", KIND_U64, uptime_secs),
     NODE("num_workers", KIND_U32, num_workers),

@@ -66,6 +66,7 @@ struct cq_node_status {
     uint16_t listen_port;       /* as bound */
     uint32_t fwmark;            /* 0: off */
     uint16_t mtu;
+    char metrics_address[CQ_ADDR_TEXT_MAX]; /* of the metrics server; "": none */
     uint8_t suites, preferred_suite;
     uint16_t rotate_secs;
     uint64_t uptime_secs;

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
+#include "conf/metrics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -318,9 +319,44 @@ enum cq_err cq_conf_value_post_down(struct cq_conf_value *v, struct cq_conf_text
 
 enum cq_err cq_conf_value_metrics_address(struct cq_conf_value *v, struct cq_conf_text value)
 {
-    if (cq_conf_text_is(value, "none"))
+    v->conf->metrics.addr_position = cq_conf_value_position(v, value.p);
+    if (cq_conf_metrics_set_address(&v->conf->metrics, value.p, value.len) == CQ_OK)
         return CQ_OK;
-    return refuse(v, value, "can only be none: this version has no metrics server");
+    return refuse(v, value, "is neither none nor a numeric address with a port (127.0.0.1:9464)");
+}
+
+enum cq_err cq_conf_value_metrics_token(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (v->conf->metrics.token_file != NULL)
+        return refuse(v, value, "and MetricsTokenFile are both there: one of them, please");
+    enum cq_err err = cq_conf_metrics_set_token(&v->conf->metrics, value.p, value.len);
+    if (err == CQ_ERR_INVALID)
+        return refuse(v, value, "is not 16 to 256 letters, digits and -._~+/=");
+    return err == CQ_OK ? CQ_OK : cq_conf_value_fail_nomem(v, "secrets");
+}
+
+enum cq_err cq_conf_value_metrics_token_file(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (v->conf->metrics.token != NULL)
+        return refuse(v, value, "and MetricsToken are both there: one of them, please");
+    v->conf->metrics.token_file_position = cq_conf_value_position(v, value.p);
+    return copy_text(v, value, CQ_CONF_PATH_MAX, &v->conf->metrics.token_file);
+}
+
+enum cq_err cq_conf_value_metrics_peers(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (!read_decimal(value, 0, CQ_CONF_MAX_PEERS, &v->conf->metrics.max_peers))
+        return refuse(v, value, "is not a number from 0 to 65536");
+    return CQ_OK;
+}
+
+enum cq_err cq_conf_value_metrics_wireguard(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    bool on = false;
+    enum cq_err err = read_switch(v, value, &on);
+
+    v->conf->metrics.wireguard_off = err == CQ_OK && !on;
+    return err;
 }
 
 enum cq_err cq_conf_value_name(struct cq_conf_value *v, struct cq_conf_text value)

@@ -53,6 +53,10 @@ cq_conf_value_fn cq_conf_value_post_up;
 cq_conf_value_fn cq_conf_value_pre_down;
 cq_conf_value_fn cq_conf_value_post_down;
 cq_conf_value_fn cq_conf_value_metrics_address;
+cq_conf_value_fn cq_conf_value_metrics_token;
+cq_conf_value_fn cq_conf_value_metrics_token_file;
+cq_conf_value_fn cq_conf_value_metrics_peers;
+cq_conf_value_fn cq_conf_value_metrics_wireguard;
 
 cq_conf_value_fn cq_conf_value_name;
 cq_conf_value_fn cq_conf_value_peer_id;

@@ -1,7 +1,7 @@
 /*
- * The connection between monitor and node: a socket pair that keeps message boundaries. Messages
- * are of one fixed size; neither side waits for the other. The monitor trusts nothing in them but
- * their size.
+ * The connection between two processes of an interface (monitor and node, metrics server and
+ * either): a socket pair that keeps message boundaries. Messages are of one fixed size; neither
+ * side waits for the other. The monitor trusts nothing in them but their size.
  */
 #ifndef CQ_NODE_CHANNEL_H
 #define CQ_NODE_CHANNEL_H
@@ -25,6 +25,11 @@ enum cq_channel_type {
     CQ_CHANNEL_FORGET,   /* the machine was cloned: wipe all sessions */
     CQ_CHANNEL_EVENT,    /* for whoever watches; peer: enum cq_event; data: its line of JSON */
     CQ_CHANNEL_SHUTDOWN, /* take leave of the peers and end */
+    /* node and metrics server (node/source.h) */
+    CQ_CHANNEL_SNAPSHOT,
+    /* monitor and metrics server (node/metrics.h) */
+    CQ_CHANNEL_SERVER_START, /* to the server; data: struct cq_metrics_start */
+    CQ_CHANNEL_USAGE,        /* the server asks; data of the answer: struct cq_procinfo, three times */
 };
 
 struct cq_channel_message {

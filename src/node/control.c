@@ -23,7 +23,8 @@
  *   2. handshake datagrams and path events of the worker -> engine -> actions
  *   3. messages of the monitor, clients
  *   4. what the engine has to do by the clock -> actions
- *   5. answers to clients that waited for 2 to 4; set the timer anew
+ *   5. answers to clients that waited for 2 to 4, a piece of a snapshot for the metrics server; set
+ *      the timer anew
  */
 
 enum {
@@ -114,6 +115,7 @@ static bool carry_out(struct cq_control *control, const struct cq_action *action
         tell_monitor(control, CQ_CHANNEL_RESOLVE, action);
         break;
     case CQ_ACTION_LOG:
+        cq_source_note(&control->source, action);
         cq_report_event(control, action);
         break;
     }
@@ -238,7 +240,7 @@ static void set_timer(struct cq_control *control, bool hurry, cq_time now)
     next = cq_time_min(next, cq_logging_next_expiry(now));
     if (cq_path_reclaim(control->path) || control->is_blocked)
         next = cq_time_min(next, now + soon);
-    if (hurry)
+    if (hurry || control->source.filling)
         next = now;
     cq_clock_timer_set(control->timer_fd, next);
 }
@@ -260,6 +262,8 @@ static void turn(struct cq_control *control)
             monitor = true;
         else if (fd == control->start.listener)
             cq_clients_accept(control->clients, fd, now);
+        else if (fd == control->source.socket)
+            cq_source_ready(&control->source);
         else if (fd != control->timer_fd && fd != cq_worker_notify_fd(control->worker))
             cq_clients_ready(control->clients, fd, now), client = true;
     }
@@ -270,6 +274,7 @@ static void turn(struct cq_control *control)
     handle_expiry(control, now);
     cq_clients_update(control->clients, now);
     cq_logging_handle_expiry(control->conf->interface);
+    (void)cq_source_continue(control, now);
     if (control->worked) {
         cq_wipe_stack();
         control->worked = false;
@@ -394,6 +399,8 @@ static enum cq_err make_loop(struct cq_control *control)
         err = watch(control, control->start.channel, EPOLLIN);
     if (err == CQ_OK && control->start.listener >= 0)
         err = watch(control, control->start.listener, EPOLLIN);
+    if (err == CQ_OK && control->source.socket >= 0)
+        err = watch(control, control->source.socket, EPOLLIN);
     if (err == CQ_OK)
         err = cq_clients_new(&control->clients, control);
     return err;
@@ -409,8 +416,13 @@ enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *co
     control->start = *start;
     control->epoll_fd = control->timer_fd = -1;
     control->started = cq_clock_now();
-    *reason = "cannot start the packet worker";
-    enum cq_err err = make_path(control);
+    *reason = "cannot map the memory for metrics";
+    enum cq_err err = cq_source_init(&control->source, start->metrics_socket, start->metrics_memory,
+                                     conf->num_peers);
+    if (err == CQ_OK) {
+        *reason = "cannot start the packet worker";
+        err = make_path(control);
+    }
     if (err == CQ_OK) {
         *reason = "cannot set up the peers";
         err = make_engine(control, replied);

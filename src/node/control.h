@@ -11,6 +11,7 @@
 #include "conf/config.h"
 #include "engine/engine.h"
 #include "node/handover.h"
+#include "node/source.h"
 #include "node/worker.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ struct cq_control {
     struct cq_worker *worker;
     struct cq_engine *engine;
     struct cq_clients *clients;
+    struct cq_source source;
     uint32_t *numbers; /* of the engine, by index in conf->peers */
     uint32_t *indices; /* the reverse, by number; num_indices of them */
     uint32_t num_indices;

@@ -28,7 +28,10 @@ struct cq_handover_start {
     uint16_t mtu;
     uint32_t fwmark; /* of our datagrams; 0: none */
     struct cq_sandbox_user user;
-    struct cq_logging logging; /* filled in by the node's process before it is executed */
+    struct cq_logging logging;   /* filled in by the node's process before it is executed */
+    struct cq_addr metrics_addr; /* where the metrics server listens; family NONE: there is none */
+    int metrics_socket;          /* node/source.h; -1: none */
+    int metrics_memory;          /* node/snapshot.h; -1: none */
 };
 
 struct cq_handover {

@@ -14,24 +14,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 7, MAX_ENV = 8 };
+enum { MAX_ENV = 16 };
 
 static int compare_fds(const void *a, const void *b)
 {
     return *(const int *)a - *(const int *)b;
 }
 
-/* Descriptors that the node gets, ascending; closes all others. */
-static void keep_descriptors(int channel, int handover_fd, const struct cq_handover_start *start)
+/* Closes all descriptors but these. */
+static void keep_descriptors(const int *fds, size_t num_fds)
 {
-    int all[MAX_FDS] = {channel,        handover_fd,    start->listener,         start->tun.fd,
-                        start->udp.fd4, start->udp.fd6, start->logging.target.fd};
-    int kept[MAX_FDS] = {0};
+    int kept[CQ_LAUNCH_MAX_FDS] = {0};
     int num = 0;
 
-    for (int i = 0; i < MAX_FDS; i++)
-        if (all[i] >= 3)
-            kept[num++] = all[i];
+    for (size_t i = 0; i < num_fds && num < CQ_LAUNCH_MAX_FDS; i++)
+        if (fds[i] >= 3)
+            kept[num++] = fds[i];
     qsort(kept, (size_t)num, sizeof(kept[0]), compare_fds);
     cq_process_close_others(kept, num);
     for (int i = 0; i < num; i++)
@@ -49,27 +47,37 @@ static void fill_environment(char *out[MAX_ENV])
     out[num] = NULL;
 }
 
+int cq_launch_become(char *const argv[], const int *fds, size_t num_fds)
+{
+    char *env[MAX_ENV];
+    sigset_t none;
+
+    keep_descriptors(fds, num_fds);
+    fill_environment(env);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve("/proc/self/exe", argv, env);
+    return errno;
+}
+
 _Noreturn static void become_node(const char *interface, int channel, struct cq_handover *handover,
                                   const struct cq_handover_start *start, enum cq_notify_sink sink)
 {
     struct cq_handover_start mine = *start;
     char program[] = CQ_CHILD_NAME, name[64], handover_text[16], channel_text[16], reason[128];
     char *argv[] = {program, name, handover_text, channel_text, NULL};
-    char *env[MAX_ENV];
-    sigset_t none;
 
     cq_notify_redirect(sink);
     cq_logging_find(&mine.logging, sink);
     cq_handover_set_start(handover, &mine);
-    keep_descriptors(channel, handover->fd, &mine);
+    int fds[] = {
+        channel,      handover->fd,        mine.listener,       mine.tun.fd,           mine.udp.fd4,
+        mine.udp.fd6, mine.metrics_socket, mine.metrics_memory, mine.logging.target.fd};
     snprintf(name, sizeof(name), "%s", interface);
     snprintf(handover_text, sizeof(handover_text), "%d", handover->fd);
     snprintf(channel_text, sizeof(channel_text), "%d", channel);
-    fill_environment(env);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    execve("/proc/self/exe", argv, env);
-    snprintf(reason, sizeof(reason), "cannot execute /proc/self/exe: %s", strerror(errno));
+    int error = cq_launch_become(argv, fds, sizeof(fds) / sizeof(fds[0]));
+    snprintf(reason, sizeof(reason), "cannot execute /proc/self/exe: %s", strerror(error));
     (void)!cq_channel_send(channel, CQ_CHANNEL_FAILED, 0, NULL, reason, strlen(reason));
     _exit(1);
 }

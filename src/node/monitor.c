@@ -9,6 +9,7 @@
 #include "node/launch.h"
 #include "node/lock.h"
 #include "node/logging.h"
+#include "node/metrics.h"
 #include "node/names.h"
 #include "node/network.h"
 #include "node/undo.h"
@@ -48,6 +49,7 @@ struct monitor {
     int signal_fd, listener;
     int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
+    struct cq_metrics metrics;
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
     bool has_names;
@@ -218,7 +220,10 @@ static bool start_node(struct monitor *m)
                                       .udp = m->udp,
                                       .mtu = m->mtu,
                                       .fwmark = m->network.mark,
-                                      .user = m->user};
+                                      .user = m->user,
+                                      .metrics_addr = m->metrics.addr,
+                                      .metrics_socket = m->metrics.node_end,
+                                      .metrics_memory = m->metrics.snapshot.fd};
 
     cq_handover_set_start(m->options->handover, &start);
     bool started =
@@ -336,9 +341,10 @@ static bool set_up(struct monitor *m)
         return false;
     if (cq_network_takes_all(m->conf))
         resolve_early(m);
-    if (!set_up_network(m) || !start_node(m))
+    if (!set_up_network(m) || !cq_metrics_open(&m->metrics, m->conf, m->failure) || !start_node(m))
         return false;
     tell_early(m);
+    cq_metrics_start(&m->metrics, &m->user, m->options->sink);
     if (cq_undo_device(&m->undo) != CQ_OK)
         return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
     m->has_device_line = true;
@@ -402,6 +408,7 @@ static void serve_signal(struct monitor *m)
             m->stopping = true;
             continue;
         }
+        cq_metrics_reap(&m->metrics, cq_clock_now());
         if (m->keeper.pid == 0 || waitpid(m->keeper.pid, NULL, WNOHANG) != m->keeper.pid)
             continue;
         close(m->keeper.pipe_fd);
@@ -433,19 +440,22 @@ static int milliseconds_until(cq_time when)
 /* Until a signal, or the end of the node. */
 static bool run(struct monitor *m)
 {
-    enum { SIGNALS, NODE, GENERATION, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
+    enum { SIGNALS, NODE, GENERATION, METRICS, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
     struct pollfd p[NUM];
 
     if (cq_generation_open(&m->generation_fd) != CQ_OK)
         m->generation_fd = -1;
+    cq_metrics_reap(&m->metrics, cq_clock_now()); /* before its signal was listened for */
+    cq_metrics_set_ready(&m->metrics, true);
     for (;;) {
         cq_names_start(&m->names, cq_clock_now());
+        cq_metrics_update(&m->metrics, cq_clock_now());
+        cq_time next = cq_time_min(cq_names_next_expiry(&m->names), cq_metrics_next(&m->metrics));
         p[SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
         p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
         p[GENERATION] = (struct pollfd){.fd = m->generation_fd, .events = POLLIN};
+        p[METRICS] = (struct pollfd){.fd = m->metrics.channel, .events = POLLIN};
         (void)poll_names(m, p + FIRST_NAME);
-        cq_time next =
-            cq_time_min(cq_names_next_expiry(&m->names), cq_logging_next_expiry(cq_clock_now()));
         int num = poll(p, NUM, milliseconds_until(next));
         cq_logging_handle_expiry(m->name);
         if (num < 0)
@@ -458,6 +468,8 @@ static bool run(struct monitor *m)
             return cq_fail(m->failure, "the node of %s ended unexpectedly", m->name);
         if (p[GENERATION].revents != 0)
             serve_generation(m);
+        if (p[METRICS].revents != 0 && m->metrics.channel >= 0)
+            cq_metrics_serve(&m->metrics, m->node.pid);
         for (int i = 0; i < CQ_NAMES_AT_ONCE; i++)
             if (p[FIRST_NAME + i].revents != 0)
                 serve_name(m, i);
@@ -481,6 +493,7 @@ static void end_device(void *ctx)
             cq_log(CQ_EVENT_NODE_ENDED, cq_field_text("interface", m->name),
                    cq_field_int("status", WEXITSTATUS(status)));
     }
+    cq_metrics_end(&m->metrics);
     if (m->tun.fd >= 0)
         cq_tun_close(&m->tun);
     m->tun.fd = -1;
@@ -489,6 +502,7 @@ static void end_device(void *ctx)
 
 static void put_back(struct monitor *m)
 {
+    cq_metrics_set_ready(&m->metrics, false);
     if (m->has_names)
         cq_names_wipe(&m->names);
     free(m->early);
@@ -554,6 +568,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
                         .generation_fd = -1,
                         .listener = -1};
 
+    cq_metrics_init(&m.metrics);
     cq_process_set_name("cryprq-monitor");
     cq_logging_start(CQ_NOTIFY_STAY);
     cq_log_set_observer(tell_node, &m, CQ_LOG_DEBUG);

@@ -9,6 +9,7 @@
 #include "node/label.h"
 #include "node/lock.h"
 #include "node/logging.h"
+#include "node/metrics_server.h"
 #include "node/monitor.h"
 #include "node/undo.h"
 #include "os/clock.h"
@@ -296,11 +297,12 @@ int cq_node_down(const char *name)
     return say(text);
 }
 
-/* ---- the unprivileged process ---- */
+/* ---- the unprivileged processes ---- */
 
 static struct {
     const char *interface;
     int handover, channel;
+    bool is_metrics;
 } child;
 
 /* A descriptor's number. -1: it is none. */
@@ -314,6 +316,12 @@ static int parse_descriptor(const char *text)
 
 bool cq_node_is_child(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[0], CQ_METRICS_SERVER_NAME) == 0) {
+        child.is_metrics = true;
+        child.interface = argv[1];
+        child.channel = parse_descriptor(argv[2]);
+        return child.channel >= 0;
+    }
     if (argc != 4 || strcmp(argv[0], CQ_CHILD_NAME) != 0)
         return false;
     child.interface = argv[1];
@@ -324,5 +332,7 @@ bool cq_node_is_child(int argc, char **argv)
 
 int cq_node_child(void)
 {
+    if (child.is_metrics)
+        cq_metrics_server_run(child.interface, child.channel);
     cq_child_run(child.interface, child.handover, child.channel);
 }

@@ -31,9 +31,9 @@ int cq_node_run(struct cq_conf *conf, const struct cq_node_run_options *options)
 int cq_node_down(const char *name);
 
 /*
- * The unprivileged process is this program executed again, so that nothing of the privileged one is
- * left in its memory. main() calls cq_node_is_child first, before anything else, and where it says
- * so returns cq_node_child().
+ * The unprivileged processes are this program executed again, so that nothing of the privileged one
+ * is left in its memory. main() calls cq_node_is_child first, before anything else, and where it
+ * says so returns cq_node_child().
  */
 bool cq_node_is_child(int argc, char **argv);
 int cq_node_child(void);

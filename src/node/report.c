@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "crypto/aead.h"
 #include "node/label.h"
+#include "node/source.h"
 #include "os/clock.h"
 
 #include <inttypes.h>
@@ -84,11 +85,11 @@ static uint64_t whole_secs(cq_time from, cq_time to)
 }
 
 static void fill_session(struct cq_node_peer_status *out, const struct cq_peer_status *in,
-                         cq_time now)
+                         cq_time now, cq_time wall)
 {
     if (in->last_handshake != CQ_TIME_NEVER) {
         out->latest_handshake_secs = whole_secs(in->last_handshake, now);
-        out->latest_handshake = (cq_clock_wall() - (now - in->last_handshake)) / CQ_NS_PER_S;
+        out->latest_handshake = (wall - (now - in->last_handshake)) / CQ_NS_PER_S;
         out->handshake_duration_us = (uint64_t)(in->last_duration / 1000);
         out->latest_as_initiator = in->last_role == CQ_ROLE_INITIATOR;
     }
@@ -131,8 +132,8 @@ static enum cq_err fill_configured(char **out, const struct cq_conf_endpoint *en
     return CQ_OK;
 }
 
-static enum cq_err fill_peer(struct cq_node_peer_status *out, const struct cq_conf_peer *peer,
-                             const struct cq_peer_status *in, cq_time now)
+enum cq_err cq_report_peer(struct cq_node_peer_status *out, const struct cq_conf_peer *peer,
+                           const struct cq_peer_status *in, cq_time now, cq_time wall)
 {
     memcpy(out->name, peer->name, sizeof(out->name));
     memcpy(out->id, in->id, sizeof(out->id));
@@ -155,7 +156,7 @@ static enum cq_err fill_peer(struct cq_node_peer_status *out, const struct cq_co
     if (in->last_drop != CQ_DROP_NONE)
         out->last_drop_secs = whole_secs(in->last_drop_at, now);
     fill_attempt(out, in, now);
-    fill_session(out, in, now);
+    fill_session(out, in, now, wall);
     if (fill_configured(&out->configured_endpoint, &peer->endpoint) != CQ_OK)
         return CQ_ERR_NOMEM;
     if (peer->num_allowed_ips == 0)
@@ -174,28 +175,40 @@ static void add_flag(struct cq_node_status *out, bool set, const char *flag)
         snprintf(out->flags[out->num_flags++], CQ_STATUS_FLAG_MAX + 1, "%s", flag);
 }
 
-static void fill_worker(const struct cq_control *control, struct cq_node_status *out)
+void cq_report_node(struct cq_node_status *out, const char *interface,
+                    const struct cq_snapshot_node *node)
 {
-    struct cq_worker_status worker;
-    const struct cq_counters *mine = cq_engine_counters(control->engine);
-    const struct cq_counters *its = cq_worker_counters(control->worker);
-
-    cq_worker_get_status(control->worker, &worker);
-    out->num_workers = 1;
-    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0, "tun_csum");
-    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0, "tun_tso");
-    add_flag(out, (worker.tun_offloads & CQ_TUN_OFFLOAD_USO) != 0, "tun_uso");
-    add_flag(out, worker.udp_gso, "udp_gso");
-    add_flag(out, control->start.udp.fd4 >= 0, "ipv4");
-    add_flag(out, control->start.udp.fd6 >= 0, "ipv6");
-    for (int i = 0; i < CQ_DROP_COUNT; i++)
-        out->drops[i] = cq_counter_get(&mine->drops[i]) + cq_counter_get(&its->drops[i]);
+    memset(out, 0, sizeof(*out));
+    snprintf(out->interface, sizeof(out->interface), "%s", interface);
+    memcpy(out->id, node->id, sizeof(out->id));
+    memcpy(out->metrics_address, node->metrics_address, sizeof(out->metrics_address));
+    out->listen_port = node->listen_port;
+    out->fwmark = node->fwmark;
+    out->mtu = node->mtu;
+    out->suites = node->suites;
+    out->preferred_suite = node->preferred_suite;
+    out->rotate_secs = node->rotate_secs;
+    out->uptime_secs = whole_secs(node->started, node->now);
+    out->num_workers = node->num_workers;
+    out->num_pending = node->engine.num_pending;
+    out->under_load = node->engine.under_load;
+    out->cookies_sent = node->engine.cookies_sent;
+    out->keys_sent = node->engine.keys_sent;
+    out->keys_erased = node->engine.keys_erased;
+    memcpy(out->drops, node->drops, sizeof(out->drops));
+    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0, "tun_csum");
+    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0, "tun_tso");
+    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_USO) != 0, "tun_uso");
+    add_flag(out, node->worker.udp_gso, "udp_gso");
+    add_flag(out, node->has_ipv4, "ipv4");
+    add_flag(out, node->has_ipv6, "ipv6");
 }
 
 static enum cq_err fill_peers(const struct cq_control *control, struct cq_node_status *out,
                               cq_time now)
 {
     const struct cq_conf *conf = control->conf;
+    cq_time wall = cq_clock_wall();
 
     if (conf->num_peers == 0)
         return CQ_OK;
@@ -206,7 +219,8 @@ static enum cq_err fill_peers(const struct cq_control *control, struct cq_node_s
         struct cq_peer_status status;
         if (cq_engine_peer_status(control->engine, control->numbers[i], &status) != CQ_OK)
             continue;
-        enum cq_err err = fill_peer(&out->peers[out->num_peers++], &conf->peers[i], &status, now);
+        enum cq_err err =
+            cq_report_peer(&out->peers[out->num_peers++], &conf->peers[i], &status, now, wall);
         if (err != CQ_OK)
             return err;
     }
@@ -216,26 +230,10 @@ static enum cq_err fill_peers(const struct cq_control *control, struct cq_node_s
 enum cq_err cq_report_status(const struct cq_control *control, struct cq_node_status *out,
                              cq_time now)
 {
-    const struct cq_conf *conf = control->conf;
-    struct cq_engine_status engine;
+    struct cq_snapshot_node node;
 
-    memset(out, 0, sizeof(*out));
-    memcpy(out->interface, conf->interface, sizeof(out->interface));
-    memcpy(out->id, control->identity->id, sizeof(out->id));
-    out->listen_port = control->start.udp.port;
-    out->fwmark = control->start.fwmark;
-    out->mtu = control->start.mtu;
-    out->suites = conf->suites;
-    out->preferred_suite = conf->preferred_suite;
-    out->rotate_secs = conf->rotate_secs;
-    out->uptime_secs = whole_secs(control->started, now);
-    cq_engine_get_status(control->engine, &engine, now);
-    out->num_pending = engine.num_pending;
-    out->under_load = engine.under_load;
-    out->cookies_sent = engine.cookies_sent;
-    out->keys_sent = engine.keys_sent;
-    out->keys_erased = engine.keys_erased;
-    fill_worker(control, out);
+    cq_source_fill_node(control, &node, now);
+    cq_report_node(out, control->conf->interface, &node);
     enum cq_err err = fill_peers(control, out, now);
     if (err != CQ_OK)
         cq_node_status_free(out);

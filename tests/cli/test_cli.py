@@ -409,6 +409,7 @@ def ping_refuses_bad_keys():
 
 STATUS = {
     "version": 1, "peer_id": ID_C, "interface": "wan0", "listen_port": 51820, "fwmark": 51820, "mtu": 1420,
+    "metrics_address": "127.0.0.1:9464",
     "rotate_secs": 300, "uptime_secs": 8, "num_workers": 2, "num_pending": 0, "under_load": False, "cookies_sent": 1,
     "keys_sent": 1, "keys_erased": 1, "suites": ["aes-256-gcm"], "flags": ["udp_gso"], "drops": {"bad_mac1": 5},
     "peers": [
@@ -444,6 +445,7 @@ TEXT = f"""interface: wan0
   fwmark: 0xca6c
   mtu: 1420
   rotation: every 300 seconds
+  metrics: 127.0.0.1:9464
 
 peer: {ID_B}
   name: laptop

@@ -75,7 +75,7 @@ def up_and_down(scene):
     a.up()
     b.up()
     for node in (a, b):
-        netns.equal(sorted(node.pids()), ["keeper", "monitor", "node"], "processes")
+        netns.wait_until(lambda n=node: sorted(n.pids()) == ["keeper", "metrics", "monitor", "node"], 5, "processes")
         netns.equal(node.leftovers()[0], ["wan0.pid", "wan0.sock", "wan0.undo"], "files of a running node")
     netns.check(scene.b.ping("10.8.0.1"), "no answer through the tunnel")
     b.down()

@@ -195,7 +195,23 @@ static const struct {
     {IF "Suites = aes-128-gcm\n", 3, 10, "Suites is a list of aes-256-gcm and chacha20-poly1305"},
     {IF "Suites = aes-256-gcm,\n", 3, 22, "Suites is a list of aes-256-gcm"},
     {IF "Suites = aes-256-gcm, aes-256-gcm\n", 3, 23, "Suites has that suite twice"},
-    {IF "MetricsAddress = 127.0.0.1:9100\n", 3, 18, "MetricsAddress can only be none"},
+    {IF "MetricsAddress = off\n", 3, 18, "MetricsAddress is neither none nor a numeric address"},
+    {IF "MetricsAddress = 127.0.0.1\n", 3, 18, "MetricsAddress is neither none nor a numeric"},
+    {IF "MetricsAddress = 127.0.0.1:0\n", 3, 18, "MetricsAddress is neither none nor a numeric"},
+    {IF "MetricsAddress = localhost:9464\n", 3, 18, "MetricsAddress is neither none nor a numer"},
+    {IF "MetricsAddress = ::1:9464\n", 3, 18, "MetricsAddress is neither none nor a numeric ad"},
+    {IF "MetricsAddress = 0.0.0.0:9464\n", 3, 18,
+     "MetricsAddress 0.0.0.0:9464 can be reached from other machines and needs a MetricsToken"},
+    {IF "MetricsAddress = [2001:db8::1]:9464\n", 3, 18,
+     "MetricsAddress [2001:db8::1]:9464 can be reached from other machines and needs a"},
+    {IF "MetricsToken = short\n", 3, 16, "MetricsToken is not 16 to 256 letters, digits"},
+    {IF "MetricsToken = 0123456789abcde f\n", 3, 16, "MetricsToken is not 16 to 256 letters"},
+    {IF "MetricsToken = 0123456789abcdef\nMetricsTokenFile = x\n", 4, 20,
+     "MetricsTokenFile and MetricsToken are both there"},
+    {IF "MetricsTokenFile = x\nMetricsToken = 0123456789abcdef\n", 4, 16,
+     "MetricsToken and MetricsTokenFile are both there"},
+    {IF "MetricsPeers = 65537\n", 3, 16, "MetricsPeers is not a number from 0 to 65536"},
+    {IF "MetricsWireGuard = yes\n", 3, 20, "MetricsWireGuard is neither on nor off"},
     {IF "DNS = 1.1.1.1\n", 3, 1, "unknown key \"DNS\" in [Interface]: it is not supported yet"},
     {IF "saveconfig = true\n", 3, 1, "unknown key \"SaveConfig\" in [Interface]: it is not"},
     {IF "AllowedIPs = ::/0\n", 3, 1,
@@ -204,7 +220,7 @@ static const struct {
      "unknown key \"Frobnicate\" in [Interface]: known are PrivateKey, PrivateKeyFile, ListenPort, "
      "Address, MTU, Table, FwMark, RotateSecs, Suites, AnswerKeys, PushKeys, PreUp, PostUp, "
      "PreDown, PostDown, "
-     "MetricsAddress"},
+     "MetricsAddress, MetricsToken, MetricsTokenFile, MetricsPeers, MetricsWireGuard"},
     /* A key that lost its line is not repeated in the message. */
     {IF "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 3, 1, "unknown key in [Interface]: "},
     {"[Interface]\nPrivateKey = AAAA\n", 2, 14, "PrivateKey is not 32 bytes in base64 (44 charact"},
@@ -580,11 +596,42 @@ static void test_load_public_key(void **state)
     cq_identity_wipe(&identity);
 }
 
+static void test_metrics(void **state)
+{
+    static const char text[] = "[Interface]\nPrivateKey = " KEY_A "\n"
+                               "MetricsAddress = [2001:db8::1]:9100\n"
+                               "MetricsToken = abcdefgh-._~+/=012345\n"
+                               "MetricsPeers = 0\n"
+                               "MetricsWireGuard = off\n";
+    struct cq_conf_error error;
+    struct cq_conf conf;
+    char out[CQ_ADDR_TEXT_MAX];
+
+    (void)state;
+    cq_conf_init(&conf);
+    assert_int_equal(conf.metrics.mode, CQ_CONF_METRICS_SEARCH);
+    assert_int_equal(conf.metrics.max_peers, 1000);
+    assert_false(conf.metrics.wireguard_off);
+    assert_int_equal(cq_conf_parse(&conf, text, strlen(text), &error), CQ_OK);
+    assert_int_equal(conf.metrics.mode, CQ_CONF_METRICS_FIXED);
+    assert_string_equal(cq_addr_format(&conf.metrics.addr, out), "[2001:db8::1]:9100");
+    assert_string_equal(conf.metrics.token, "abcdefgh-._~+/=012345");
+    assert_int_equal(conf.metrics.max_peers, 0);
+    assert_true(conf.metrics.wireguard_off);
+    cq_conf_free(&conf);
+    assert_null(conf.metrics.token);
+    static const char off[] = "[Interface]\nPrivateKey = " KEY_A "\nMetricsAddress = None\n";
+    assert_int_equal(cq_conf_parse(&conf, off, strlen(off), &error), CQ_OK);
+    assert_int_equal(conf.metrics.mode, CQ_CONF_METRICS_OFF);
+    cq_conf_free(&conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_no_secret_in_messages),
         cmocka_unit_test(test_nested_within_one_peer),

@@ -1,0 +1,621 @@
+#include "node/metrics_render.h"
+
+#include "base/base64.h"
+#include "config.h"
+#include "crypto/crypto.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct render {
+    struct cq_text *out;
+    const struct cq_metrics_view *view;
+    const struct cq_snapshot_node *node;
+    bool open_metrics;
+    size_t num_labelled;
+    /* `interface="wan0",peer="...",name="..."` of each labelled peer and of the others, one after
+     * the other, each ended by a NUL. */
+    struct cq_text labels, wireguard_labels;
+    struct cq_peer_status others; /* sums */
+};
+
+static void head(const struct render *r, const struct cq_metric *metric)
+{
+    cq_metric_head(r->out, r->open_metrics, metric);
+}
+
+/* A family of one sample. */
+static void single(const struct render *r, const struct cq_metric *metric, uint64_t n)
+{
+    head(r, metric);
+    cq_metric_sample_u64(r->out, metric, "", n);
+}
+
+/* ---- what the node is ---- */
+
+static void put_info(const struct render *r, const struct cq_metric *metric,
+                     const struct cq_text *labels)
+{
+    head(r, metric);
+    cq_text_put(r->out, metric->name);
+    cq_text_put(r->out, "_info{");
+    cq_text_add(r->out, labels->data, labels->len);
+    cq_text_put(r->out, "} 1\n");
+}
+
+static void add_label(struct cq_text *labels, const char *name, const char *value)
+{
+    if (labels->len > 0)
+        cq_text_put(labels, ",");
+    cq_text_put(labels, name);
+    cq_text_put(labels, "=\"");
+    cq_text_put_label(labels, value);
+    cq_text_put(labels, "\"");
+}
+
+static void add_number_label(struct cq_text *labels, const char *name, unsigned value)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%u", value);
+    add_label(labels, name, text);
+}
+
+static void render_identity(const struct render *r)
+{
+    static const struct cq_metric build = {"cryprq_build", CQ_METRIC_INFO, "",
+                                           "Version of the program and of its cryptography."};
+    static const struct cq_metric interface = {"cryprq_interface", CQ_METRIC_INFO, "",
+                                               "What the interface is."};
+    static const struct cq_metric up = {"cryprq_interface_up", CQ_METRIC_GAUGE, "",
+                                        "Whether the interface is up (1) or being started."};
+    static const struct cq_metric uptime = {"cryprq_uptime_seconds", CQ_METRIC_GAUGE, "seconds",
+                                            "Time since the node started."};
+    char id[CQ_KEY32_TEXT_LEN + 1];
+    struct cq_text labels = {0};
+
+    add_label(&labels, "version", CQ_VERSION);
+    add_label(&labels, "libcrypto", cq_crypto_version());
+    put_info(r, &build, &labels);
+    labels.len = 0;
+    cq_base64_encode(r->node->id, sizeof(r->node->id), id);
+    add_label(&labels, "interface", r->view->interface);
+    add_label(&labels, "peer_id", id);
+    add_number_label(&labels, "listen_port", r->node->listen_port);
+    add_number_label(&labels, "mtu", r->node->mtu);
+    add_number_label(&labels, "rotate_secs", r->node->rotate_secs);
+    put_info(r, &interface, &labels);
+    cq_text_free(&labels);
+    single(r, &up, r->view->ready);
+    head(r, &uptime);
+    cq_metric_sample_seconds(r->out, &uptime, "", r->node->now - r->node->started);
+}
+
+/* ---- handshakes and keys ---- */
+
+static const char *const duration_bounds[CQ_SNAPSHOT_DURATIONS] = {
+    "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025",
+    "0.05",   "0.1",     "0.25",   "0.5",   "1.0",    "2.5",   "5.0",  "10.0",
+};
+
+static const char *const role_labels[2] = {
+    [CQ_ROLE_INITIATOR] = "role=\"initiator\"",
+    [CQ_ROLE_RESPONDER] = "role=\"responder\"",
+};
+
+static uint64_t count_of(const struct cq_snapshot_durations *durations)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i <= CQ_SNAPSHOT_DURATIONS; i++)
+        n += durations->counts[i];
+    return n;
+}
+
+static void put_durations(const struct render *r, const struct cq_metric *metric,
+                          const struct cq_snapshot_durations durations[2])
+{
+    head(r, metric);
+    for (int role = 0; role < 2; role++) {
+        struct cq_text sum = {0};
+        cq_text_put_seconds(&sum, durations[role].sum);
+        cq_text_add(&sum, "", 1);
+        struct cq_metric_histogram histogram = {duration_bounds, durations[role].counts,
+                                                CQ_SNAPSHOT_DURATIONS, sum.failed ? "0" : sum.data};
+        cq_metric_histogram(r->out, metric, role_labels[role], &histogram);
+        cq_text_free(&sum);
+    }
+}
+
+static void render_handshakes(const struct render *r)
+{
+    static const struct cq_metric handshakes = {
+        "cryprq_handshakes", CQ_METRIC_COUNTER, "",
+        "Handshakes that made a session, and own attempts that were given up."};
+    static const struct cq_metric duration = {
+        "cryprq_handshake_duration_seconds", CQ_METRIC_HISTOGRAM, "seconds",
+        "Time from the first message to the session, of handshakes and rotations."};
+    static const struct cq_metric rotations = {
+        "cryprq_rotations", CQ_METRIC_COUNTER, "",
+        "Handshakes that replaced a session by a newer one."};
+    static const struct cq_metric rotation = {
+        "cryprq_rotation_duration_seconds", CQ_METRIC_HISTOGRAM, "seconds",
+        "Time from the first message to the session, of rotations alone."};
+    const struct cq_snapshot_counts *counts = &r->node->counts;
+
+    head(r, &handshakes);
+    cq_metric_sample_u64(r->out, &handshakes, "role=\"initiator\",result=\"success\"",
+                         count_of(&counts->handshakes[CQ_ROLE_INITIATOR]));
+    cq_metric_sample_u64(r->out, &handshakes, "role=\"initiator\",result=\"failure\"",
+                         counts->failed);
+    cq_metric_sample_u64(r->out, &handshakes, "role=\"responder\",result=\"success\"",
+                         count_of(&counts->handshakes[CQ_ROLE_RESPONDER]));
+    put_durations(r, &duration, counts->handshakes);
+    head(r, &rotations);
+    for (int role = 0; role < 2; role++)
+        cq_metric_sample_u64(r->out, &rotations, role_labels[role],
+                             count_of(&counts->rotations[role]));
+    put_durations(r, &rotation, counts->rotations);
+}
+
+static void render_engine(const struct render *r)
+{
+    static const struct cq_metric peers = {"cryprq_peers", CQ_METRIC_GAUGE, "",
+                                           "Configured peers."};
+    static const struct cq_metric sessions = {"cryprq_sessions", CQ_METRIC_GAUGE, "",
+                                              "Sessions whose keys are held."};
+    static const struct cq_metric pending = {
+        "cryprq_pending_handshakes", CQ_METRIC_GAUGE, "",
+        "Handshakes of others that are answered and not finished."};
+    static const struct cq_metric load = {
+        "cryprq_under_load", CQ_METRIC_GAUGE, "",
+        "Whether sources must prove themselves with a cookie first (1)."};
+    static const struct cq_metric cookies = {"cryprq_cookies_sent", CQ_METRIC_COUNTER, "",
+                                             "Cookies sent."};
+    static const struct cq_metric keys = {"cryprq_public_keys_sent", CQ_METRIC_COUNTER, "",
+                                          "Own public key sent, asked for or pushed."};
+    static const struct cq_metric erased = {"cryprq_keys_erased", CQ_METRIC_COUNTER, "",
+                                            "Sessions whose keys were erased."};
+    const struct cq_engine_status *engine = &r->node->engine;
+
+    single(r, &peers, engine->num_peers);
+    single(r, &sessions, engine->num_sessions);
+    single(r, &pending, engine->num_pending);
+    single(r, &load, engine->under_load);
+    single(r, &cookies, engine->cookies_sent);
+    single(r, &keys, engine->keys_sent);
+    single(r, &erased, engine->keys_erased);
+}
+
+/* ---- drops ---- */
+
+static uint64_t sum_drops(const struct render *r, const enum cq_drop *reasons, size_t num)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < num; i++)
+        n += r->node->drops[reasons[i]];
+    return n;
+}
+
+static void render_drops(const struct render *r)
+{
+    static const struct cq_metric drops = {"cryprq_drops", CQ_METRIC_COUNTER, "",
+                                           "Datagrams and packets that were dropped."};
+    static const struct cq_metric replays = {
+        "cryprq_replays_rejected", CQ_METRIC_COUNTER, "",
+        "Of those: records and handshakes that were seen before."};
+    static const struct cq_metric failures = {"cryprq_authentication_failures", CQ_METRIC_COUNTER,
+                                              "", "Of those: whatever did not authenticate."};
+    static const enum cq_drop replayed[] = {CQ_DROP_REPLAYED_INIT, CQ_DROP_REPLAYED_RECORD};
+    static const enum cq_drop forged[] = {
+        CQ_DROP_BAD_MAC1,      CQ_DROP_DECRYPT_ID,        CQ_DROP_DECRYPT_FRESH,
+        CQ_DROP_DECRYPT_REPLY, CQ_DROP_DECRYPT_OFFER,     CQ_DROP_DECRYPT_ACCEPT,
+        CQ_DROP_BAD_COOKIE,    CQ_DROP_KEY_HASH_MISMATCH, CQ_DROP_BAD_TAG,
+    };
+
+    head(r, &drops);
+    for (int i = CQ_DROP_NONE + 1; i < CQ_DROP_COUNT; i++) {
+        char labels[64];
+        snprintf(labels, sizeof(labels), "reason=\"%s\"", cq_drop_name((enum cq_drop)i));
+        cq_metric_sample_u64(r->out, &drops, labels, r->node->drops[i]);
+    }
+    single(r, &replays, sum_drops(r, replayed, sizeof(replayed) / sizeof(replayed[0])));
+    single(r, &failures, sum_drops(r, forged, sizeof(forged) / sizeof(forged[0])));
+}
+
+/* ---- the packet worker ---- */
+
+static void put_directions(const struct render *r, const struct cq_metric *metric, uint64_t rx,
+                           uint64_t tx)
+{
+    head(r, metric);
+    cq_metric_sample_u64(r->out, metric, "direction=\"rx\"", rx);
+    cq_metric_sample_u64(r->out, metric, "direction=\"tx\"", tx);
+}
+
+static void put_batches(const struct render *r, const struct cq_metric *metric,
+                        const struct cq_worker_batches *batches)
+{
+    static const char *const bounds[CQ_WORKER_BATCH_SIZES - 1] = {
+        "1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0",
+    };
+    char sum[24];
+
+    snprintf(sum, sizeof(sum), "%llu", (unsigned long long)batches->packets);
+    struct cq_metric_histogram histogram = {bounds, batches->counts, CQ_WORKER_BATCH_SIZES - 1,
+                                            sum};
+    head(r, metric);
+    cq_metric_histogram(r->out, metric, "", &histogram);
+}
+
+static void render_traffic(const struct render *r)
+{
+    static const struct cq_metric records = {"cryprq_records", CQ_METRIC_COUNTER, "",
+                                             "Records sealed (tx) and opened (rx)."};
+    static const struct cq_metric bytes = {"cryprq_record_bytes", CQ_METRIC_COUNTER, "bytes",
+                                           "Bytes of their datagrams."};
+    static const struct cq_metric inner = {"cryprq_inner_packets", CQ_METRIC_COUNTER, "",
+                                           "IP packets taken from (tx) and given to (rx) the "
+                                           "interface."};
+    static const struct cq_metric frames = {
+        "cryprq_tun_frames", CQ_METRIC_COUNTER, "",
+        "Reads (tx) and writes (rx) of the interface; a super-packet counts once."};
+    static const struct cq_metric wakeups = {"cryprq_worker_wakeups", CQ_METRIC_COUNTER, "",
+                                             "Times that the packet worker woke up."};
+    static const struct cq_metric seal = {"cryprq_seal_batch_records", CQ_METRIC_HISTOGRAM,
+                                          "records", "Records that one round of sends carried."};
+    static const struct cq_metric open = {"cryprq_open_batch_records", CQ_METRIC_HISTOGRAM,
+                                          "records",
+                                          "Records of one source that were opened together."};
+    const struct cq_worker_status *w = &r->node->worker;
+
+    put_directions(r, &records, w->opened, w->sealed);
+    put_directions(r, &bytes, w->opened_bytes, w->sealed_bytes);
+    put_directions(r, &inner, w->inner_received, w->inner_sent);
+    put_directions(r, &frames, w->frames_written, w->frames_read);
+    single(r, &wakeups, w->wakeups);
+    put_batches(r, &seal, &w->seal);
+    put_batches(r, &open, &w->open);
+}
+
+static void render_worker(const struct render *r)
+{
+    static const struct cq_metric queue = {"cryprq_queue_length", CQ_METRIC_GAUGE, "",
+                                           "What waits at this moment."};
+    static const struct cq_metric offload = {"cryprq_offload_active", CQ_METRIC_GAUGE, "",
+                                             "Whether an offload is in use (1)."};
+    static const struct cq_metric fallbacks = {"cryprq_gso_fallbacks", CQ_METRIC_COUNTER, "",
+                                               "Destinations for which UDP GSO was switched off."};
+    const struct cq_worker_status *w = &r->node->worker;
+    uint64_t staged = 0;
+
+    for (size_t i = 0; i < r->view->num_peers; i++)
+        staged += r->view->peers[i].path.num_staged;
+    head(r, &queue);
+    cq_metric_sample_u64(r->out, &queue, "queue=\"handshake\"", w->num_datagrams);
+    cq_metric_sample_u64(r->out, &queue, "queue=\"command\"", w->num_commands);
+    cq_metric_sample_u64(r->out, &queue, "queue=\"staged\"", staged);
+    head(r, &offload);
+    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_csum\"",
+                         (w->tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0);
+    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_tso\"",
+                         (w->tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0);
+    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_uso\"",
+                         (w->tun_offloads & CQ_TUN_OFFLOAD_USO) != 0);
+    cq_metric_sample_u64(r->out, &offload, "offload=\"udp_gso\"", w->udp_gso);
+    single(r, &fallbacks, w->gso_fallbacks);
+}
+
+/* ---- peers ---- */
+
+static void add_peer_labels(struct render *r, const char *id, const char *name,
+                            const char *allowed_ips)
+{
+    const char *interface = r->view->interface;
+
+    cq_text_put(&r->labels, "interface=\"");
+    cq_text_put_label(&r->labels, interface);
+    cq_text_put(&r->labels, "\",peer=\"");
+    cq_text_put_label(&r->labels, id);
+    cq_text_put(&r->labels, "\",name=\"");
+    cq_text_put_label(&r->labels, name);
+    cq_text_add(&r->labels, "\"", 2);
+    if (!r->view->wireguard)
+        return;
+    cq_text_put(&r->wireguard_labels, "interface=\"");
+    cq_text_put_label(&r->wireguard_labels, interface);
+    cq_text_put(&r->wireguard_labels, "\",public_key=\"");
+    cq_text_put_label(&r->wireguard_labels, id);
+    cq_text_put(&r->wireguard_labels, "\",allowed_ips=\"");
+    cq_text_put_label(&r->wireguard_labels, allowed_ips);
+    cq_text_put(&r->wireguard_labels, "\",friendly_name=\"");
+    cq_text_put_label(&r->wireguard_labels, name);
+    cq_text_add(&r->wireguard_labels, "\"", 2);
+}
+
+/* As `wg` and its exporters write them; a peer with thousands of them gets no longer a label. */
+static void put_prefixes(const struct render *r, const struct cq_snapshot_info *info,
+                         struct cq_text *out)
+{
+    enum { LABEL_BYTES = 1024 };
+    char text[CQ_PREFIX_TEXT_MAX];
+
+    for (uint32_t i = 0; i < info->num_prefixes && out->len < LABEL_BYTES; i++) {
+        if (i > 0)
+            cq_text_put(out, ",");
+        cq_text_put(out, cq_prefix_format(&r->view->prefixes[info->first_prefix + i], text));
+    }
+    cq_text_add(out, "", 1);
+}
+
+static void add_other(struct render *r, const struct cq_peer_status *peer)
+{
+    struct cq_peer_status *o = &r->others;
+
+    o->path.rx_bytes += peer->path.rx_bytes;
+    o->path.tx_bytes += peer->path.tx_bytes;
+    o->path.rx_packets += peer->path.rx_packets;
+    o->path.tx_packets += peer->path.tx_packets;
+    o->path.num_staged += peer->path.num_staged;
+    o->num_sessions += peer->num_sessions;
+}
+
+static void label_peers(struct render *r)
+{
+    const struct cq_metrics_view *view = r->view;
+    struct cq_text prefixes = {0};
+    char id[CQ_KEY32_TEXT_LEN + 1];
+
+    r->num_labelled = view->num_peers < view->max_peers ? view->num_peers : view->max_peers;
+    for (size_t i = 0; i < r->num_labelled; i++) {
+        cq_base64_encode(view->infos[i].id, sizeof(view->infos[i].id), id);
+        prefixes.len = 0;
+        put_prefixes(r, &view->infos[i], &prefixes);
+        add_peer_labels(r, id, view->infos[i].name, prefixes.failed ? "" : prefixes.data);
+    }
+    cq_text_free(&prefixes);
+    for (size_t i = r->num_labelled; i < view->num_peers; i++)
+        add_other(r, &view->peers[i]);
+    if (r->num_labelled < view->num_peers)
+        add_peer_labels(r, "other", "", "");
+}
+
+/* The value of a peer; false: it has none. */
+typedef bool peer_value_fn(const struct render *r, const struct cq_peer_status *peer,
+                           uint64_t *out);
+
+/* One sample for each labelled peer and, with_others, one for the sum of the others. `more` are
+ * further labels, beginning with a comma. */
+static void put_peers(const struct render *r, const struct cq_metric *metric,
+                      const struct cq_text *labels, const char *more, bool with_others,
+                      bool is_time, peer_value_fn *value)
+{
+    const char *suffix = metric->type == CQ_METRIC_COUNTER ? "_total{" : "{";
+    const char *at = labels->data;
+    size_t num = r->num_labelled + (with_others && r->num_labelled < r->view->num_peers);
+
+    for (size_t i = 0; !labels->failed && i < num; i++) {
+        size_t len = strlen(at);
+        uint64_t n = 0;
+        if (value(r, i < r->num_labelled ? &r->view->peers[i] : &r->others, &n)) {
+            cq_text_put(r->out, metric->name);
+            cq_text_put(r->out, suffix);
+            cq_text_add(r->out, at, len);
+            cq_text_put(r->out, more);
+            cq_text_add(r->out, "} ", 2);
+            if (is_time)
+                cq_text_put_seconds(r->out, (cq_time)n);
+            else
+                cq_text_put_u64(r->out, n);
+            cq_text_add(r->out, "\n", 1);
+        }
+        at += len + 1;
+    }
+}
+
+#define PEER_NUMBER(function, member)                                                              \
+    static bool function(const struct render *r, const struct cq_peer_status *peer, uint64_t *out) \
+    {                                                                                              \
+        (void)r;                                                                                   \
+        *out = peer->member;                                                                       \
+        return true;                                                                               \
+    }
+
+PEER_NUMBER(rx_bytes_of, path.rx_bytes)
+PEER_NUMBER(tx_bytes_of, path.tx_bytes)
+PEER_NUMBER(rx_packets_of, path.rx_packets)
+PEER_NUMBER(tx_packets_of, path.tx_packets)
+PEER_NUMBER(sessions_of, num_sessions)
+PEER_NUMBER(staged_of, path.num_staged)
+
+static bool key_age_of(const struct render *r, const struct cq_peer_status *peer, uint64_t *out)
+{
+    *out = (uint64_t)cq_time_max(r->node->now - peer->began, 0);
+    return peer->has_session;
+}
+
+static bool next_rotation_of(const struct render *r, const struct cq_peer_status *peer,
+                             uint64_t *out)
+{
+    *out = (uint64_t)cq_time_max(peer->rotate_at - r->node->now, 0);
+    return peer->has_session && peer->rotate_at != CQ_TIME_NEVER;
+}
+
+/* Whole seconds: the wall clock and ours drift, and the moment is to stay the same. */
+static bool latest_handshake_of(const struct render *r, const struct cq_peer_status *peer,
+                                uint64_t *out)
+{
+    bool known = peer->last_handshake != CQ_TIME_NEVER && peer->completed > 0;
+
+    *out = 0;
+    if (known)
+        *out = (uint64_t)((r->node->wall - (r->node->now - peer->last_handshake)) / CQ_NS_PER_S);
+    return true;
+}
+
+static void render_peers(const struct render *r)
+{
+    static const struct cq_metric bytes = {"cryprq_bytes", CQ_METRIC_COUNTER, "bytes",
+                                           "Bytes of datagrams with records, by peer."};
+    static const struct cq_metric packets = {"cryprq_packets", CQ_METRIC_COUNTER, "",
+                                             "Records, by peer."};
+    static const struct cq_metric sessions = {"cryprq_peer_sessions", CQ_METRIC_GAUGE, "",
+                                              "Sessions with the peer whose keys are held."};
+    static const struct cq_metric staged = {"cryprq_peer_staged_packets", CQ_METRIC_GAUGE, "",
+                                            "Packets that wait for a session with the peer."};
+    static const struct cq_metric age = {"cryprq_key_age_seconds", CQ_METRIC_GAUGE, "seconds",
+                                         "Age of the keys in use; absent without a session."};
+    static const struct cq_metric rotation = {
+        "cryprq_next_rotation_seconds", CQ_METRIC_GAUGE, "seconds",
+        "Time to the planned rotation, 0 when it is due; absent without a session."};
+    static const struct cq_metric latest = {
+        "cryprq_latest_handshake_timestamp_seconds", CQ_METRIC_GAUGE, "seconds",
+        "When the newest session was made, since the epoch; 0: never."};
+    const struct cq_text *l = &r->labels;
+
+    head(r, &bytes);
+    put_peers(r, &bytes, l, ",direction=\"rx\"", true, false, rx_bytes_of);
+    put_peers(r, &bytes, l, ",direction=\"tx\"", true, false, tx_bytes_of);
+    head(r, &packets);
+    put_peers(r, &packets, l, ",direction=\"rx\"", true, false, rx_packets_of);
+    put_peers(r, &packets, l, ",direction=\"tx\"", true, false, tx_packets_of);
+    head(r, &sessions);
+    put_peers(r, &sessions, l, "", true, false, sessions_of);
+    head(r, &staged);
+    put_peers(r, &staged, l, "", true, false, staged_of);
+    head(r, &age);
+    put_peers(r, &age, l, "", false, true, key_age_of);
+    head(r, &rotation);
+    put_peers(r, &rotation, l, "", false, true, next_rotation_of);
+    head(r, &latest);
+    put_peers(r, &latest, l, "", false, false, latest_handshake_of);
+}
+
+/* The names that dashboards for WireGuard know. */
+static void render_wireguard(const struct render *r)
+{
+    static const struct cq_metric sent = {"wireguard_sent_bytes", CQ_METRIC_COUNTER, "bytes",
+                                          "Bytes sent to the peer."};
+    static const struct cq_metric received = {"wireguard_received_bytes", CQ_METRIC_COUNTER,
+                                              "bytes", "Bytes received from the peer."};
+    static const struct cq_metric latest = {
+        "wireguard_latest_handshake_seconds", CQ_METRIC_GAUGE, "seconds",
+        "When the newest session was made, since the epoch; 0: never."};
+    const struct cq_text *l = &r->wireguard_labels;
+
+    if (!r->view->wireguard)
+        return;
+    head(r, &sent);
+    put_peers(r, &sent, l, "", true, false, tx_bytes_of);
+    head(r, &received);
+    put_peers(r, &received, l, "", true, false, rx_bytes_of);
+    head(r, &latest);
+    put_peers(r, &latest, l, "", false, false, latest_handshake_of);
+}
+
+/* ---- processes ---- */
+
+enum usage { USAGE_CPU, USAGE_RESIDENT, USAGE_VIRTUAL, USAGE_FDS, USAGE_MAX_FDS, USAGE_START };
+
+static void put_usage(const struct render *r, const struct cq_metric *metric, const char *labels,
+                      const struct cq_procinfo *u, enum usage what)
+{
+    if (u->num_threads == 0)
+        return;
+    switch (what) {
+    case USAGE_CPU:
+        cq_metric_sample_seconds(r->out, metric, labels, (cq_time)u->cpu_ms * CQ_NS_PER_MS);
+        break;
+    case USAGE_RESIDENT:
+        cq_metric_sample_u64(r->out, metric, labels, u->resident_bytes);
+        break;
+    case USAGE_VIRTUAL:
+        cq_metric_sample_u64(r->out, metric, labels, u->virtual_bytes);
+        break;
+    case USAGE_FDS:
+        cq_metric_sample_u64(r->out, metric, labels, u->num_fds);
+        break;
+    case USAGE_MAX_FDS:
+        cq_metric_sample_u64(r->out, metric, labels, u->max_fds);
+        break;
+    case USAGE_START:
+        cq_metric_sample_seconds(r->out, metric, labels, u->started_ms * CQ_NS_PER_MS);
+        break;
+    }
+}
+
+static void render_processes(const struct render *r)
+{
+    static const struct {
+        struct cq_metric metric;
+        enum usage what;
+        bool each; /* of each process, with a label; else of the node */
+    } families[] = {
+        {{"process_cpu_seconds", CQ_METRIC_COUNTER, "seconds",
+          "User and system time of the node's process."},
+         USAGE_CPU},
+        {{"process_resident_memory_bytes", CQ_METRIC_GAUGE, "bytes",
+          "Resident memory of the node's process."},
+         USAGE_RESIDENT},
+        {{"process_virtual_memory_bytes", CQ_METRIC_GAUGE, "bytes",
+          "Address space of the node's process."},
+         USAGE_VIRTUAL},
+        {{"process_open_fds", CQ_METRIC_GAUGE, "", "Open descriptors of the node's process."},
+         USAGE_FDS},
+        {{"process_max_fds", CQ_METRIC_GAUGE, "", "Limit of its open descriptors."}, USAGE_MAX_FDS},
+        {{"process_start_time_seconds", CQ_METRIC_GAUGE, "seconds",
+          "Start of the node's process since the epoch."},
+         USAGE_START},
+        {{"cryprq_process_cpu_seconds", CQ_METRIC_COUNTER, "seconds",
+          "User and system time of each process."},
+         USAGE_CPU,
+         true},
+        {{"cryprq_process_resident_memory_bytes", CQ_METRIC_GAUGE, "bytes",
+          "Resident memory of each process; shared pages count in each."},
+         USAGE_RESIDENT,
+         true},
+        {{"cryprq_process_open_fds", CQ_METRIC_GAUGE, "", "Open descriptors of each process."},
+         USAGE_FDS,
+         true},
+        {{"cryprq_process_start_time_seconds", CQ_METRIC_GAUGE, "seconds",
+          "Start of each process since the epoch."},
+         USAGE_START,
+         true},
+    };
+    static const char *const labels[CQ_METRICS_PROCESSES] = {
+        [CQ_METRICS_NODE] = "process=\"node\"",
+        [CQ_METRICS_SERVER] = "process=\"metrics\"",
+        [CQ_METRICS_MONITOR] = "process=\"monitor\"",
+    };
+
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        const struct cq_metric *metric = &families[i].metric;
+        head(r, metric);
+        if (!families[i].each)
+            put_usage(r, metric, "", &r->view->usage[CQ_METRICS_NODE], families[i].what);
+        for (int p = 0; families[i].each && p < CQ_METRICS_PROCESSES; p++)
+            put_usage(r, metric, labels[p], &r->view->usage[p], families[i].what);
+    }
+}
+
+void cq_metrics_render(struct cq_text *out, const struct cq_metrics_view *view, bool open_metrics)
+{
+    struct render r = {.out = out, .view = view, .node = view->node, .open_metrics = open_metrics};
+
+    label_peers(&r);
+    render_identity(&r);
+    render_handshakes(&r);
+    render_engine(&r);
+    render_drops(&r);
+    render_traffic(&r);
+    render_worker(&r);
+    render_peers(&r);
+    render_wireguard(&r);
+    render_processes(&r);
+    if (open_metrics)
+        cq_text_put(out, "# EOF\n");
+    out->failed = out->failed || r.labels.failed || r.wireguard_labels.failed;
+    cq_text_free(&r.labels);
+    cq_text_free(&r.wireguard_labels);
+}

@@ -1,0 +1,472 @@
+#include "base/base64.h"
+#include "node/metrics_page.h"
+#include "node/metrics_render.h"
+#include "node/metrics_request.h"
+#include "node/metrics_text.h"
+#include "node/snapshot.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- text ---- */
+
+/* What was written, as a string until the next call. */
+static const char *string_of(struct cq_text *text)
+{
+    static char *copy;
+
+    assert_false(text->failed);
+    free(copy);
+    copy = calloc(1, text->len + 1);
+    assert_non_null(copy);
+    if (text->len > 0)
+        memcpy(copy, text->data, text->len);
+    cq_text_free(text);
+    return copy;
+}
+
+static void test_numbers(void **state)
+{
+    static const struct {
+        cq_time ns;
+        const char *text;
+    } seconds[] = {
+        {0, "0"},
+        {1, "0.000000001"},
+        {100000, "0.0001"},
+        {CQ_NS_PER_S, "1"},
+        {300 * CQ_NS_PER_S + 50 * CQ_NS_PER_MS, "300.05"},
+        {-1500 * CQ_NS_PER_MS, "-1.5"},
+        {INT64_MAX, "9223372036.854775807"},
+        {INT64_MIN, "-9223372036.854775808"},
+    };
+    static const struct {
+        uint64_t n;
+        const char *text;
+    } numbers[] = {{0, "0"}, {9, "9"}, {10, "10"}, {UINT64_MAX, "18446744073709551615"}};
+    struct cq_text text = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+        cq_text_put_seconds(&text, seconds[i].ns);
+        assert_string_equal(string_of(&text), seconds[i].text);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        cq_text_put_u64(&text, numbers[i].n);
+        assert_string_equal(string_of(&text), numbers[i].text);
+    }
+}
+
+static void test_escaping(void **state)
+{
+    struct cq_text text = {0};
+
+    (void)state;
+    cq_text_put_label(&text, "a\\b\"c\nd'e<f>");
+    assert_string_equal(string_of(&text), "a\\\\b\\\"c\\nd'e<f>");
+    cq_text_put_label(&text, "");
+    assert_string_equal(string_of(&text), "");
+    cq_text_put_html(&text, "<a href=\"x\">'&'</a>");
+    assert_string_equal(string_of(&text), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
+}
+
+static void test_growth(void **state)
+{
+    struct cq_text text = {0};
+    static char block[1000];
+
+    (void)state;
+    memset(block, 'x', sizeof(block));
+    for (int i = 0; i < 100; i++)
+        cq_text_add(&text, block, sizeof(block));
+    assert_int_equal(strspn(string_of(&text), "x"), 100 * sizeof(block));
+}
+
+/* ---- families ---- */
+
+static void test_heads(void **state)
+{
+    static const struct {
+        struct cq_metric metric;
+        const char *classic, *open_metrics;
+    } cases[] = {
+        {{"a_bytes", CQ_METRIC_COUNTER, "bytes", "Help."},
+         "# HELP a_bytes_total Help.\n# TYPE a_bytes_total counter\na_bytes_total 1\n",
+         "# HELP a_bytes Help.\n# TYPE a_bytes counter\n# UNIT a_bytes bytes\na_bytes_total 1\n"},
+        {{"b", CQ_METRIC_GAUGE, "", "Help."},
+         "# HELP b Help.\n# TYPE b gauge\nb 1\n",
+         "# HELP b Help.\n# TYPE b gauge\nb 1\n"},
+        {{"c", CQ_METRIC_INFO, "", "Help."},
+         "# HELP c_info Help.\n# TYPE c_info gauge\nc_info 1\n",
+         "# HELP c Help.\n# TYPE c info\nc_info 1\n"},
+    };
+    struct cq_text text = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cq_metric_head(&text, false, &cases[i].metric);
+        cq_metric_sample_u64(&text, &cases[i].metric, "", 1);
+        assert_string_equal(string_of(&text), cases[i].classic);
+        cq_metric_head(&text, true, &cases[i].metric);
+        cq_metric_sample_u64(&text, &cases[i].metric, "", 1);
+        assert_string_equal(string_of(&text), cases[i].open_metrics);
+    }
+}
+
+static void test_histogram(void **state)
+{
+    static const struct cq_metric metric = {"d_seconds", CQ_METRIC_HISTOGRAM, "seconds", "Help."};
+    static const char *const bounds[] = {"0.1", "1.0"};
+    static const uint64_t counts[] = {2, 0, 3};
+    struct cq_metric_histogram histogram = {bounds, counts, 2, "7.5"};
+    struct cq_text text = {0};
+
+    (void)state;
+    cq_metric_histogram(&text, &metric, "x=\"y\"", &histogram);
+    assert_string_equal(string_of(&text), "d_seconds_bucket{x=\"y\",le=\"0.1\"} 2\n"
+                                          "d_seconds_bucket{x=\"y\",le=\"1.0\"} 2\n"
+                                          "d_seconds_bucket{x=\"y\",le=\"+Inf\"} 5\n"
+                                          "d_seconds_sum{x=\"y\"} 7.5\n"
+                                          "d_seconds_count{x=\"y\"} 5\n");
+    cq_metric_histogram(&text, &metric, "", &histogram);
+    const char *all = string_of(&text);
+    assert_non_null(strstr(all, "d_seconds_bucket{le=\"0.1\"} 2\n"));
+    assert_non_null(strstr(all, "d_seconds_sum 7.5\n"));
+}
+
+static void test_durations(void **state)
+{
+    struct cq_snapshot_durations d = {0};
+
+    (void)state;
+    cq_snapshot_durations_add(&d, 0);
+    cq_snapshot_durations_add(&d, 100 * 1000); /* a bound belongs to its bucket */
+    cq_snapshot_durations_add(&d, 100 * 1000 + 1);
+    cq_snapshot_durations_add(&d, 10 * CQ_NS_PER_S);
+    cq_snapshot_durations_add(&d, 11 * CQ_NS_PER_S);
+    assert_int_equal(d.counts[0], 2);
+    assert_int_equal(d.counts[1], 1);
+    assert_int_equal(d.counts[CQ_SNAPSHOT_DURATIONS - 1], 1);
+    assert_int_equal(d.counts[CQ_SNAPSHOT_DURATIONS], 1);
+    assert_int_equal(d.sum, 21 * CQ_NS_PER_S + 200 * 1000 + 1);
+    for (int i = 1; i < CQ_SNAPSHOT_DURATIONS; i++)
+        assert_true(cq_snapshot_durations[i] > cq_snapshot_durations[i - 1]);
+}
+
+/* ---- everything ---- */
+
+enum { NUM_PEERS = 3 };
+
+static struct {
+    struct cq_snapshot_node node;
+    struct cq_snapshot_info infos[NUM_PEERS];
+    struct cq_peer_status peers[NUM_PEERS];
+    struct cq_prefix prefixes[2];
+    struct cq_metrics_view view;
+} sample;
+
+static void make_sample(void)
+{
+    memset(&sample, 0, sizeof(sample));
+    sample.node.now = 1000 * CQ_NS_PER_S;
+    sample.node.wall = 5000 * CQ_NS_PER_S;
+    sample.node.started = 900 * CQ_NS_PER_S;
+    sample.node.drops[CQ_DROP_BAD_TAG] = 7;
+    sample.node.drops[CQ_DROP_REPLAYED_RECORD] = 5;
+    for (int i = 0; i < NUM_PEERS; i++) {
+        sample.infos[i].id[0] = (uint8_t)(i + 1);
+        sample.peers[i].path.rx_bytes = 100 * (uint64_t)(i + 1);
+        sample.peers[i].path.tx_bytes = 10 * (uint64_t)(i + 1);
+        sample.peers[i].last_handshake = CQ_TIME_NEVER;
+        sample.peers[i].num_sessions = 1;
+    }
+    strcpy(sample.infos[0].name, "odd\"name");
+    assert_int_equal(cq_prefix_parse("10.0.0.0/8", &sample.prefixes[0], NULL), CQ_OK);
+    assert_int_equal(cq_prefix_parse("fd00::/64", &sample.prefixes[1], NULL), CQ_OK);
+    sample.infos[0].num_prefixes = 2;
+    sample.infos[1].first_prefix = sample.infos[2].first_prefix = 2;
+    sample.peers[0].has_session = true;
+    sample.peers[0].began = 940 * CQ_NS_PER_S;
+    sample.peers[0].rotate_at = 990 * CQ_NS_PER_S; /* due */
+    sample.peers[0].completed = 1;
+    sample.peers[0].last_handshake = 940 * CQ_NS_PER_S;
+    sample.view = (struct cq_metrics_view){.interface = "wan0",
+                                           .ready = true,
+                                           .node = &sample.node,
+                                           .num_peers = NUM_PEERS,
+                                           .infos = sample.infos,
+                                           .prefixes = sample.prefixes,
+                                           .peers = sample.peers,
+                                           .max_peers = NUM_PEERS,
+                                           .wireguard = true};
+}
+
+static const char *render(bool open_metrics)
+{
+    struct cq_text text = {0};
+
+    cq_metrics_render(&text, &sample.view, open_metrics);
+    return string_of(&text);
+}
+
+#define ID_1 "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static void expect_in(const char *text, const char *line)
+{
+    if (strstr(text, line) == NULL)
+        fail_msg("no %s in:\n%s", line, text);
+}
+
+static void expect_not_in(const char *text, const char *line)
+{
+    if (strstr(text, line) != NULL)
+        fail_msg("%s in:\n%s", line, text);
+}
+
+static void test_all_metrics(void **state)
+{
+    (void)state;
+    make_sample();
+    const char *text = render(false);
+    for (int i = 1; i < CQ_DROP_COUNT; i++) {
+        char line[96];
+        snprintf(line, sizeof(line), "\ncryprq_drops_total{reason=\"%s\"} ",
+                 cq_drop_name((enum cq_drop)i));
+        expect_in(text, line);
+    }
+    expect_in(text, "\ncryprq_authentication_failures_total 7\n");
+    expect_in(text, "\ncryprq_replays_rejected_total 5\n");
+    expect_in(text, "\ncryprq_uptime_seconds 100\n");
+    expect_in(text, "cryprq_bytes_total{interface=\"wan0\",peer=\"" ID_1
+                    "\",name=\"odd\\\"name\",direction=\"rx\"} 100\n");
+    expect_in(text, "cryprq_key_age_seconds{interface=\"wan0\",peer=\"" ID_1
+                    "\",name=\"odd\\\"name\"} 60\n");
+    expect_in(text, "cryprq_next_rotation_seconds{interface=\"wan0\",peer=\"" ID_1
+                    "\",name=\"odd\\\"name\"} 0\n");
+    expect_in(text, "wireguard_sent_bytes_total{interface=\"wan0\",public_key=\"" ID_1
+                    "\",allowed_ips=\"10.0.0.0/8,fd00::/64\",friendly_name=\"odd\\\"name\"} 10\n");
+    expect_in(text,
+              "wireguard_latest_handshake_seconds{interface=\"wan0\",public_key=\"" ID_1
+              "\",allowed_ips=\"10.0.0.0/8,fd00::/64\",friendly_name=\"odd\\\"name\"} 4940\n");
+    expect_not_in(text, "\"other\"");
+    expect_not_in(text, "# UNIT");
+    expect_not_in(text, "# EOF");
+    const char *open_metrics = render(true);
+    expect_in(open_metrics, "\n# UNIT cryprq_bytes bytes\n");
+    expect_in(open_metrics, "\n# TYPE cryprq_build info\n");
+    assert_string_equal(open_metrics + strlen(open_metrics) - 6, "# EOF\n");
+}
+
+static void test_other_peers(void **state)
+{
+    (void)state;
+    for (uint32_t max = 0; max < 2; max++) {
+        make_sample();
+        sample.view.max_peers = max;
+        const char *text = render(false);
+        char line[128];
+        /* 100 + 200 + 300, less what has a label. */
+        snprintf(line, sizeof(line),
+                 "cryprq_bytes_total{interface=\"wan0\",peer=\"other\",name=\"\","
+                 "direction=\"rx\"} %d\n",
+                 max == 0 ? 600 : 500);
+        expect_in(text, line);
+        expect_in(text, max == 0 ? "name=\"\"} 3\n" : "name=\"\"} 2\n");
+        expect_in(text, "wireguard_received_bytes_total{interface=\"wan0\",public_key=\"other\","
+                        "allowed_ips=\"\",friendly_name=\"\"} ");
+        expect_not_in(text, "cryprq_latest_handshake_timestamp_seconds{interface=\"wan0\","
+                            "peer=\"other\"");
+    }
+    make_sample();
+    sample.view.wireguard = false;
+    expect_not_in(render(false), "wireguard_");
+    sample.view.num_peers = 0;
+    expect_in(render(true), "# TYPE cryprq_bytes counter\n");
+}
+
+static void test_page(void **state)
+{
+    struct cq_text text = {0};
+
+    (void)state;
+    make_sample();
+    strcpy(sample.infos[1].name, "<script>");
+    cq_metrics_page(&text, &sample.view);
+    const char *page = string_of(&text);
+    expect_in(page, "<td>&lt;script&gt;</td>");
+    expect_in(page, ID_1);
+    expect_not_in(page, "<script>");
+    sample.view.max_peers = 1;
+    cq_metrics_page(&text, &sample.view);
+    expect_in(string_of(&text), "and 2 more");
+}
+
+/* ---- the shared memory ---- */
+
+static void test_snapshot(void **state)
+{
+    struct cq_conf conf;
+    struct cq_conf_peer *peer;
+    struct cq_snapshot monitor, server;
+    struct cq_snapshot_node node = {.listen_port = 51820}, out;
+    struct cq_peer_status peers[2];
+    uint8_t id[CQ_PEER_ID_LEN] = {9};
+    int fd;
+
+    (void)state;
+    cq_conf_init(&conf);
+    strcpy(conf.interface, "wan0");
+    for (int i = 0; i < 2; i++) {
+        id[1] = (uint8_t)i;
+        assert_int_equal(cq_conf_add_peer(&conf, id, &peer), CQ_OK);
+        assert_int_equal(cq_prefix_parse(i == 0 ? "10.0.0.0/8" : "::/0", &sample.prefixes[0], NULL),
+                         CQ_OK);
+        assert_int_equal(
+            cq_conf_add_allowed_ip(peer, &sample.prefixes[0], (struct cq_conf_position){0}), CQ_OK);
+    }
+    assert_int_equal(cq_snapshot_make(&monitor, &conf), CQ_OK);
+    assert_int_equal(cq_snapshot_reader(&monitor, &fd), CQ_OK);
+    assert_int_not_equal(ftruncate(monitor.fd, 0), 0);
+    assert_int_equal(cq_snapshot_open(&server, dup(fd), true), CQ_ERR_IO); /* only to be read */
+    assert_int_equal(cq_snapshot_open(&server, fd, false), CQ_OK);
+    assert_int_equal(server.num_peers, 2);
+    assert_int_equal(server.infos[1].id[1], 1);
+    assert_int_equal(server.infos[1].first_prefix, 1);
+    assert_int_equal(server.prefixes[1].bits, 0);
+    assert_string_equal(cq_snapshot_interface(&server), "wan0");
+
+    assert_false(cq_snapshot_is_ready(&server));
+    cq_snapshot_set_ready(&monitor, true);
+    assert_true(cq_snapshot_is_ready(&server));
+
+    cq_snapshot_begin(&monitor);
+    monitor.peers[1].failed = 3;
+    uint64_t version = cq_snapshot_end(&monitor, &node);
+    assert_int_equal(cq_snapshot_read(&server, version, &out, peers), CQ_OK);
+    assert_int_equal(out.listen_port, 51820);
+    assert_int_equal(peers[1].failed, 3);
+    assert_int_equal(cq_snapshot_read(&server, version - 2, &out, peers), CQ_ERR_AGAIN);
+    cq_snapshot_begin(&monitor);
+    assert_int_equal(cq_snapshot_read(&server, version, &out, peers), CQ_ERR_AGAIN);
+    assert_int_not_equal(cq_snapshot_end(&monitor, &node), version);
+    cq_snapshot_close(&server);
+    cq_snapshot_close(&monitor);
+    cq_conf_free(&conf);
+}
+
+/* ---- requests ---- */
+
+static void test_host(void **state)
+{
+    static const struct {
+        const char *host, *bound;
+        bool ours;
+    } cases[] = {
+        {"localhost", "127.0.0.1:9464", true},
+        {"LocalHost:9464", "127.0.0.1:9464", true},
+        {"localhost:1", "127.0.0.1:9464", true},
+        {"127.0.0.1", "127.0.0.1:9464", true},
+        {"127.0.0.1:9464", "127.0.0.1:9464", true},
+        {"[::1]", "127.0.0.1:9464", true},
+        {"[::1]:9464", "127.0.0.1:9464", true},
+        {"192.0.2.1", "127.0.0.1:9464", false},
+        {"192.0.2.1:9464", "192.0.2.1:9464", true},
+        {"192.0.2.2:9464", "192.0.2.1:9464", false},
+        {"192.0.2.2:9464", "0.0.0.0:9464", true},
+        {"[2001:db8::1]", "[::]:9464", true},
+        {"[2001:db8:0::1]:9464", "[2001:db8::1]:9464", true},
+        {"evil.example", "127.0.0.1:9464", false},
+        {"evil.example", "0.0.0.0:9464", false},
+        {"localhost.evil.example", "127.0.0.1:9464", false},
+        {"127.0.0.1.evil.example:9464", "127.0.0.1:9464", false},
+        {"localhost:", "127.0.0.1:9464", false},
+        {"localhost:99999999", "127.0.0.1:9464", false},
+        {"localhost:80x", "127.0.0.1:9464", false},
+        {"localhost ", "127.0.0.1:9464", false},
+        {"[::1", "127.0.0.1:9464", false},
+        {"[::1]x", "127.0.0.1:9464", false},
+        {"::1", "127.0.0.1:9464", false},
+        {"", "127.0.0.1:9464", false},
+        {NULL, "127.0.0.1:9464", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cq_addr bound;
+        assert_int_equal(cq_addr_parse(cases[i].bound, &bound), CQ_OK);
+        if (cq_metrics_host_is_ours(cases[i].host, &bound) != cases[i].ours)
+            fail_msg("case %zu: %s", i, cases[i].host != NULL ? cases[i].host : "none");
+    }
+}
+
+static void test_accept(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool open_metrics;
+    } cases[] = {
+        {NULL, false},
+        {"", false},
+        {"*/*", false},
+        {"text/plain", false},
+        {"application/openmetrics-text", true},
+        {"Application/OpenMetrics-Text; version=1.0.0", true},
+        {"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;"
+         "version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+         true},
+        {"text/plain;version=0.0.4;q=0.5, application/openmetrics-text; q=0.25", false},
+        {"application/openmetrics-text;q=0", false},
+        {"application/openmetrics-text;q=0.000", false},
+        {"application/openmetrics-textual", false},
+        {"text/html, application/openmetrics-text;q=1.0 , text/plain;q=0.9", true},
+        {",,;q=,", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (cq_metrics_wants_open_metrics(cases[i].accept) != cases[i].open_metrics)
+            fail_msg("case %zu: %s", i, cases[i].accept != NULL ? cases[i].accept : "none");
+}
+
+static void test_token(void **state)
+{
+    static const char token[] = "0123456789abcdef";
+    static char longest[300];
+
+    (void)state;
+    assert_true(cq_metrics_token_is_right("Bearer 0123456789abcdef", token));
+    assert_true(cq_metrics_token_is_right("bearer  0123456789abcdef", token));
+    assert_false(cq_metrics_token_is_right(NULL, token));
+    assert_false(cq_metrics_token_is_right("", token));
+    assert_false(cq_metrics_token_is_right("Bearer ", token));
+    assert_false(cq_metrics_token_is_right("Basic 0123456789abcdef", token));
+    assert_false(cq_metrics_token_is_right("Bearer 0123456789abcdeF", token));
+    assert_false(cq_metrics_token_is_right("Bearer 0123456789abcde", token));
+    assert_false(cq_metrics_token_is_right("Bearer 0123456789abcdef0", token));
+    memset(longest, 'a', sizeof(longest) - 1);
+    memcpy(longest, "Bearer ", 7);
+    assert_false(cq_metrics_token_is_right(longest, token));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_growth),      cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_histogram),   cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_all_metrics), cmocka_unit_test(test_other_peers),
+        cmocka_unit_test(test_page),        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_host),        cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_token),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
