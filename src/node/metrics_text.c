@@ -29,7 +29,7 @@ static bool make_room(struct cq_text *text, size_t len)
 
 void cq_text_add(struct cq_text *text, const char *data, size_t len)
 {
-    if (text->failed || (text->size - text->len < len && !make_room(text, len)))
+    if (len == 0 || text->failed || (text->size - text->len < len && !make_room(text, len)))
         return;
     memcpy(text->data + text->len, data, len);
     text->len += len;
