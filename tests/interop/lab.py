@@ -135,11 +135,13 @@ def descendants(pid):
 
 
 def memory_regions(pid):
-    """(start, end, permissions, name) of what can hold data."""
+    """(start, end, permissions, name) of what can hold data: not programs and libraries as they are on disk."""
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
         for line in file:
             span, permissions, *rest = line.split(None, 5)
             name = rest[3].strip() if len(rest) > 3 else ""
+            if "w" not in permissions and name.startswith("/") and not name.startswith("/memfd:"):
+                continue
             if name not in ("[vvar]", "[vsyscall]", "[vvar_vclock]"):
                 low, high = (int(x, 16) for x in span.split("-"))
                 yield low, high, permissions, name
