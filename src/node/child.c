@@ -51,27 +51,19 @@ static size_t secret_limit(int handover_fd)
     return (size_t)256 * 1024 * 1024 + 512 * handover;
 }
 
-/* The first JSON object of a process opens /dev/urandom (hash seed), which is out of reach later
- * on. */
-static void seed_json(void)
-{
-    struct cq_control_response response = {.kind = CQ_CONTROL_KIND_ERROR};
-    char *text = NULL;
-    size_t len;
-
-    if (cq_control_response_encode(&response, &text, &len) == CQ_OK)
-        free(text);
-}
-
 static bool prepare_memory(struct child *c, int handover_fd)
 {
+    uint32_t seed;
+
     c->keep_memlock = cq_sandbox_allow_memlock() != CQ_OK;
     if (cq_secret_init(secret_limit(handover_fd), true) != CQ_OK)
         return cq_fail(&c->failure, "cannot lock memory for keys: raise the limit (ulimit -l, "
                                     "LimitMEMLOCK=)");
     if (cq_crypto_init(true) != CQ_OK)
         return cq_fail(&c->failure, "cannot set up libcrypto (%s)", cq_crypto_version());
-    seed_json();
+    if (cq_crypto_random(&seed, sizeof(seed)) != CQ_OK)
+        return cq_fail(&c->failure, "cannot draw random numbers");
+    cq_control_seed(seed | 1); /* never 0 */
     return true;
 }
 
