@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 static const struct cq_cli_command *const commands[] = {
-    &cq_cmd_genkey, &cq_cmd_pubkey, &cq_cmd_genpsk,  &cq_cmd_up,   &cq_cmd_down,
-    &cq_cmd_run,    &cq_cmd_show,   &cq_cmd_rotate,  &cq_cmd_ping, &cq_cmd_diagnose,
-    &cq_cmd_watch,  &cq_cmd_top,    &cq_cmd_version,
+    &cq_cmd_genkey, &cq_cmd_pubkey, &cq_cmd_genpsk, &cq_cmd_up,      &cq_cmd_down,
+    &cq_cmd_run,    &cq_cmd_show,   &cq_cmd_rotate, &cq_cmd_ping,    &cq_cmd_diagnose,
+    &cq_cmd_watch,  &cq_cmd_top,    &cq_cmd_bench,  &cq_cmd_version,
 };
 enum { NUM_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -21,7 +21,7 @@ import threading
 PROGRAM = os.path.abspath(sys.argv[1]) if len(sys.argv) == 2 else None
 VECTORS = pathlib.Path(__file__).parent.parent / "interop" / "vectors" / "handshake-v1.json"
 COMMANDS = ["genkey", "pubkey", "genpsk", "up", "down", "run", "show", "rotate", "diagnose", "ping", "watch", "top",
-            "version"]
+            "bench", "version"]
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 ID_B = base64.b64encode(bytes(range(255, 223, -1))).decode()
