@@ -97,7 +97,7 @@ void cq_engine_params(const struct cq_engine *e, const struct cq_peer *peer,
     };
 }
 
-static bool config_ok(const struct cq_engine_config *c)
+bool cq_engine_config_is_valid(const struct cq_engine_config *c)
 {
     const uint8_t known = CQ_SUITE_AES_256_GCM | CQ_SUITE_CHACHA20_POLY1305;
     return c->rotate_secs >= CQ_ROTATE_SECS_MIN && c->rotate_secs <= CQ_ROTATE_SECS_MAX &&
@@ -117,7 +117,7 @@ enum cq_err cq_engine_new(struct cq_engine **out, const struct cq_engine_config 
 {
     (void)now;
     *out = NULL;
-    if (!config_ok(config))
+    if (!cq_engine_config_is_valid(config))
         return CQ_ERR_RANGE;
     struct cq_engine *e = cq_alloc(config->allocator, sizeof(*e));
     if (e == NULL)
@@ -147,7 +147,7 @@ enum cq_err cq_engine_new(struct cq_engine **out, const struct cq_engine_config 
     return CQ_OK;
 }
 
-static void peer_free(struct cq_engine *e, struct cq_peer *peer)
+void cq_peer_free(struct cq_engine *e, struct cq_peer *peer)
 {
     const struct cq_allocator *a = e->config.allocator;
     cq_attempt_end(e, peer);
@@ -176,7 +176,7 @@ void cq_engine_free(struct cq_engine *e)
     const struct cq_allocator *a = e->config.allocator;
     for (uint32_t i = 0; i < e->num_numbers; i++)
         if (e->peers[i] != NULL)
-            peer_free(e, e->peers[i]);
+            cq_peer_free(e, e->peers[i]);
     cq_map_wipe(&e->by_id);
     cq_map_wipe(&e->by_index);
     cq_map_wipe(&e->by_init);
@@ -190,9 +190,13 @@ void cq_engine_free(struct cq_engine *e)
 /* Room for one more number, in the table of peers and in the heap. */
 static enum cq_err reserve_number(struct cq_engine *e, uint32_t *out)
 {
+    /* From where the last one was found: a number comes back late, when nothing speaks of the peer
+     * any more that had it, and many are found without looking at all again and again. */
     for (uint32_t i = 0; i < e->num_numbers && e->num_peers < e->num_numbers; i++) {
-        if (e->peers[i] == NULL) {
-            *out = i;
+        uint32_t number = (e->next_number + i) % e->num_numbers;
+        if (e->peers[number] == NULL) {
+            e->next_number = number + 1;
+            *out = number;
             return CQ_OK;
         }
     }
@@ -281,7 +285,7 @@ enum cq_err cq_engine_add_peer(struct cq_engine *e, const struct cq_peer_config 
     peer_init(peer, config);
     err = peer_attach(e, peer, config);
     if (err != CQ_OK) {
-        peer_free(e, peer);
+        cq_peer_free(e, peer);
         return err;
     }
     peer->used = true;
@@ -292,7 +296,7 @@ enum cq_err cq_engine_add_peer(struct cq_engine *e, const struct cq_peer_config 
     if (config->endpoint.ip.family != CQ_FAMILY_NONE)
         cq_address_set(e, peer, &(struct cq_route){.remote = config->endpoint});
     if (peer->address.unpublished) {
-        peer_free(e, peer);
+        cq_peer_free(e, peer);
         return CQ_ERR_NOMEM;
     }
     if (peer->persistent_keepalive > 0)
@@ -310,16 +314,6 @@ static void send_close(struct cq_engine *e, const struct cq_peer *peer,
     struct cq_writer w = cq_writer_make(a->data, sizeof(a->data));
     cq_control_write_close(&w, reason);
     a->len = (uint16_t)w.written;
-}
-
-enum cq_err cq_engine_remove_peer(struct cq_engine *e, uint32_t number, cq_time now)
-{
-    (void)now;
-    struct cq_peer *peer = cq_engine_peer(e, number);
-    if (peer == NULL)
-        return CQ_ERR_NOTFOUND;
-    peer_free(e, peer);
-    return CQ_OK;
 }
 
 enum cq_err cq_engine_find_peer(const struct cq_engine *e, const uint8_t id[32],

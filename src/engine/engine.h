@@ -61,9 +61,53 @@ void cq_engine_free(struct cq_engine *engine);
 CQ_MUST_CHECK enum cq_err cq_engine_add_peer(struct cq_engine *engine,
                                              const struct cq_peer_config *config, cq_time now,
                                              uint32_t *out_number);
-/* Erases the peer's keys and stops its traffic at once. CQ_ERR_NOTFOUND. */
+/* Erases the peer's keys and stops its traffic at once; CLOSE (removed) goes out as the farewell of
+ * each of its sessions (cq_path_next_farewell). CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_engine_remove_peer(struct cq_engine *engine, uint32_t number,
                                                 cq_time now);
+
+/* ---- changes of a running engine (engine/change.c) ---- */
+
+/* What cq_engine_update_peer is to take from the configuration. */
+enum {
+    CQ_CHANGE_PSK = 1,      /* another one ends all sessions and handshakes; the peer gets CLOSE */
+    CQ_CHANGE_ENDPOINT = 2, /* used at once; family NONE: the address in use stays */
+    CQ_CHANGE_KEEPALIVE = 4,
+    CQ_CHANGE_KEY = 8, /* key, where none is known yet */
+};
+
+/* Changes a peer; id and allowed IPs of the configuration are not looked at. CQ_ERR_NOTFOUND;
+ * CQ_ERR_INVALID (a key that is not the peer's), CQ_ERR_NOMEM (for the key), and nothing is changed
+ * then. */
+CQ_MUST_CHECK enum cq_err cq_engine_update_peer(struct cq_engine *engine, uint32_t number,
+                                                unsigned what, const struct cq_peer_config *config,
+                                                cq_time now);
+
+/* Replaces the allowed IPs of several peers as one change; a prefix that moves from one to another
+ * always has an owner. CQ_ERR_NOTFOUND, CQ_ERR_NOMEM: nothing is changed. */
+struct cq_peer_prefixes {
+    uint32_t number;
+    const struct cq_prefix *allowed_ips;
+    size_t num_allowed_ips;
+};
+CQ_MUST_CHECK enum cq_err cq_engine_set_prefixes(struct cq_engine *engine,
+                                                 const struct cq_peer_prefixes *changes,
+                                                 size_t num_changes);
+
+/* Takes suites, rotate_secs, answer_keys and push_keys over for handshakes from now on.
+ * CQ_ERR_RANGE changes nothing. */
+CQ_MUST_CHECK enum cq_err cq_engine_set_options(struct cq_engine *engine,
+                                                const struct cq_engine_config *options);
+
+/*
+ * Another identity of our own, which outlives the engine; the old one is not used any more. What is
+ * under way to a session ends, sessions stay until their time is over: a handshake with each peer
+ * that has one follows soon, spread over some seconds. CQ_ERR_CRYPTO, CQ_ERR_INVALID (a peer has
+ * this ID): nothing is changed.
+ */
+CQ_MUST_CHECK enum cq_err cq_engine_set_identity(struct cq_engine *engine,
+                                                 const struct cq_identity *identity, cq_time now);
+
 /* CQ_ERR_NOTFOUND. */
 CQ_MUST_CHECK enum cq_err cq_engine_find_peer(const struct cq_engine *engine, const uint8_t id[32],
                                               uint32_t *out_number);

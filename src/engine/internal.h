@@ -176,6 +176,7 @@ struct cq_engine {
     struct cq_peer **peers; /* by number; NULL: free */
     uint32_t num_numbers;   /* numbers below this were used */
     uint32_t max_numbers;   /* allocated */
+    uint32_t next_number;   /* where the search for a free one begins */
     unsigned num_peers, num_sessions, num_pending;
     struct cq_map by_id;    /* first 4 bytes of ID -> number */
     struct cq_map by_index; /* session, handshake and request indices -> number */
@@ -221,6 +222,9 @@ CQ_MUST_CHECK enum cq_err cq_engine_take_index(struct cq_engine *e, struct cq_pe
 void cq_engine_release_index(struct cq_engine *e, struct cq_peer *peer, uint32_t idx);
 void cq_engine_params(const struct cq_engine *e, const struct cq_peer *peer,
                       struct cq_handshake_params *out);
+bool cq_engine_config_is_valid(const struct cq_engine_config *config);
+/* Erases the peer's keys and takes it out of everything, also one that is only half made. */
+void cq_peer_free(struct cq_engine *e, struct cq_peer *peer);
 /* Keeps a verified public key; the peer had none. CQ_ERR_NOMEM. */
 CQ_MUST_CHECK enum cq_err cq_peer_learn_key(struct cq_engine *e, struct cq_peer *peer,
                                             const struct cq_public_key *key);
@@ -309,6 +313,9 @@ struct cq_session *cq_session_add(struct cq_engine *e, struct cq_peer *peer, enu
 void cq_session_confirm(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s,
                         cq_time now);
 void cq_session_erase(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s);
+/* The same, with `entries` as its last record. */
+void cq_session_close(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s,
+                      const uint8_t *entries, size_t len, cq_time now);
 cq_time cq_session_deadline(const struct cq_peer *peer);
 void cq_session_tick(struct cq_engine *e, struct cq_peer *peer, cq_time now);
 void cq_session_on_first_record(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s,

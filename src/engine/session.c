@@ -104,13 +104,17 @@ static void choose_current(struct cq_engine *e, struct cq_peer *peer)
     cq_path_peer_set_current(e->config.path, peer->path, best != NULL ? best->keypair : NULL);
 }
 
-void cq_session_erase(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s)
+/* The keypair has been or is about to be removed. */
+static void unlink_session(struct cq_engine *e, struct cq_peer *peer, const struct cq_session *s)
 {
     for (unsigned i = 0; i < CQ_MAX_SESSIONS; i++)
         if (peer->sessions[i] == s)
             peer->sessions[i] = NULL;
     choose_current(e, peer);
-    cq_path_keypair_remove(e->config.path, s->keypair);
+}
+
+static void free_session(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s)
+{
     struct cq_event_record *log = cq_action_log(e, peer, CQ_EVENT_KEYS_ERASED);
     log->role = s->role;
     memcpy(log->sid, s->sid, sizeof(log->sid));
@@ -119,6 +123,21 @@ void cq_session_erase(struct cq_engine *e, struct cq_peer *peer, struct cq_sessi
     e->num_sessions--;
     e->keys_erased++;
     cq_engine_release_index(e, peer, idx);
+}
+
+void cq_session_erase(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s)
+{
+    unlink_session(e, peer, s);
+    cq_path_keypair_remove(e->config.path, s->keypair);
+    free_session(e, peer, s);
+}
+
+void cq_session_close(struct cq_engine *e, struct cq_peer *peer, struct cq_session *s,
+                      const uint8_t *entries, size_t len, cq_time now)
+{
+    unlink_session(e, peer, s);
+    cq_path_keypair_close(e->config.path, s->keypair, entries, len, now);
+    free_session(e, peer, s);
 }
 
 /* "at most 4 per peer: the confirmation of a fifth evicts the one that completed first" */

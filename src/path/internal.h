@@ -70,6 +70,14 @@ struct cq_keypair_lane {
     uint64_t unused; /* 64 bytes: neighbours do not share a cache line if the first is aligned */
 };
 
+/* A session's last record, control thread: entries in plain until the keypair is destroyed. */
+struct cq_farewell {
+    struct cq_farewell *next;
+    struct cq_path *path;
+    size_t entries_len;
+    struct cq_path_farewell datagram;
+};
+
 struct cq_keypair {
     struct cq_retired retired;
     struct cq_path_peer *peer;
@@ -80,6 +88,7 @@ struct cq_keypair {
     unsigned num_lanes;
     struct cq_keypair *next; /* of the same peer; control thread */
     size_t size;
+    struct cq_farewell *farewell; /* to be sealed at the end; NULL: none; control thread */
 
     _Atomic cq_time rotate_at; /* NEVER: not armed */
     _Atomic uint64_t reserved; /* records, all lanes */
@@ -109,7 +118,7 @@ struct cq_path_peer {
     unsigned num_lanes;
 
     /* Control thread. */
-    struct cq_path_peer *next;
+    struct cq_path_peer *next, *previous;
     struct cq_keypair *keypairs;
     struct cq_prefix *prefixes;
     size_t num_prefixes;
@@ -157,6 +166,7 @@ struct cq_path {
     _Atomic(struct cq_peer_map *) map;
     /* Control thread. */
     struct cq_path_peer *peers;
+    struct cq_farewell *first_farewell, *last_farewell; /* sealed, to be sent */
     uint64_t last_serial;
     unsigned next_event; /* worker whose events are looked at next */
     struct cq_path_worker *workers[CQ_PATH_MAX_WORKERS];
@@ -179,6 +189,12 @@ bool cq_keypair_is_half_used(const struct cq_keypair *keypair);
 struct cq_replay *cq_keypair_window(const struct cq_keypair *keypair, unsigned lane);
 /* The same, made if need be; NULL: no memory. Several workers may call it at once. */
 struct cq_replay *cq_keypair_make_window(struct cq_keypair *keypair, unsigned lane);
+
+/* farewell.c: seals the keypair's farewell, which nobody else can see by now, and puts it into the
+ * path's list. */
+void cq_farewell_seal(struct cq_keypair *keypair);
+/* Frees the list. */
+void cq_farewell_wipe(struct cq_path *path);
 
 /* event.c: false when the ring is full. */
 bool cq_event_push(struct cq_path_worker *worker, const struct cq_path_event *event);

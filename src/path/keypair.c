@@ -20,6 +20,8 @@ void cq_keypair_destroy(const struct cq_allocator *allocator, struct cq_retired 
 
     if (keypair == NULL)
         return;
+    if (keypair->farewell != NULL)
+        cq_farewell_seal(keypair);
     for (unsigned i = 0; i < keypair->num_lanes; i++) {
         cq_aead_free(keypair->lanes[i].seal);
         cq_aead_free(keypair->lanes[i].open);

@@ -79,6 +79,7 @@ void cq_path_free(struct cq_path *path)
     while (path->peers != NULL)
         cq_path_peer_remove(path, path->peers);
     cq_reclaim_finish(&path->reclaim);
+    cq_farewell_wipe(path);
     cq_table_wipe(&path->table);
     cq_index_wipe(&path->index);
     if (cq_see(&path->map) != NULL)
@@ -143,6 +144,8 @@ enum cq_err cq_path_peer_add(struct cq_path *path, uint32_t number, struct cq_pa
     cq_set_flag(&peer->unanswered_armed, true);
     cq_set_flag(&peer->unreplied_armed, true);
     peer->next = path->peers;
+    if (path->peers != NULL)
+        path->peers->previous = peer;
     path->peers = peer;
     cq_publish(&cq_see(&path->map)->peers[number], peer);
     *out = peer;
@@ -151,13 +154,12 @@ enum cq_err cq_path_peer_add(struct cq_path *path, uint32_t number, struct cq_pa
 
 static void unlink_peer(struct cq_path *path, struct cq_path_peer *peer)
 {
-    struct cq_path_peer **link = &path->peers;
-
-    while (*link != peer) {
-        assert(*link != NULL);
-        link = &(*link)->next;
-    }
-    *link = peer->next;
+    if (peer->previous != NULL)
+        peer->previous->next = peer->next;
+    else
+        path->peers = peer->next;
+    if (peer->next != NULL)
+        peer->next->previous = peer->previous;
     cq_publish(&cq_see(&path->map)->peers[peer->number], NULL);
 }
 
@@ -179,32 +181,69 @@ void cq_path_peer_remove(struct cq_path *path, struct cq_path_peer *peer)
     (void)cq_path_reclaim(path);
 }
 
+static void free_copies(const struct cq_path *path, const struct cq_path_prefixes *changes,
+                        size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        cq_free(path->allocator, changes[i].copy, changes[i].num * sizeof(struct cq_prefix));
+}
+
+static enum cq_err copy_prefixes(const struct cq_path *path, struct cq_path_prefixes *changes,
+                                 size_t num_changes)
+{
+    for (size_t i = 0; i < num_changes; i++) {
+        struct cq_path_prefixes *c = &changes[i];
+        c->copy = NULL;
+        if (c->num == 0)
+            continue;
+        c->copy = cq_alloc(path->allocator, c->num * sizeof(*c->copy));
+        if (c->copy == NULL) {
+            free_copies(path, changes, i);
+            return CQ_ERR_NOMEM;
+        }
+        memcpy(c->copy, c->prefixes, c->num * sizeof(*c->copy));
+    }
+    return CQ_OK;
+}
+
+enum cq_err cq_path_set_prefixes(struct cq_path *path, struct cq_path_prefixes *changes,
+                                 size_t num_changes)
+{
+    size_t num = 0;
+    enum cq_err err = copy_prefixes(path, changes, num_changes);
+
+    if (err != CQ_OK)
+        return err;
+    for (size_t i = 0; i < num_changes; i++)
+        num += changes[i].num;
+    err = cq_table_reserve(&path->table, num);
+    if (err != CQ_OK) {
+        free_copies(path, changes, num_changes);
+        return err;
+    }
+    /* New ones first, so that a prefix that stays or moves is never missing. */
+    for (size_t i = 0; i < num_changes; i++)
+        for (size_t k = 0; k < changes[i].num; k++)
+            cq_table_set(&path->table, &changes[i].copy[k], changes[i].peer);
+    for (size_t i = 0; i < num_changes; i++) {
+        struct cq_path_peer *peer = changes[i].peer;
+        for (size_t k = 0; k < peer->num_prefixes; k++)
+            cq_table_remove(&path->table, &peer->prefixes[k], peer);
+        cq_free(path->allocator, peer->prefixes, peer->num_prefixes * sizeof(struct cq_prefix));
+        peer->prefixes = changes[i].copy;
+        peer->num_prefixes = changes[i].num;
+    }
+    cq_table_release(&path->table);
+    (void)cq_path_reclaim(path);
+    return CQ_OK;
+}
+
 enum cq_err cq_path_peer_set_prefixes(struct cq_path *path, struct cq_path_peer *peer,
                                       const struct cq_prefix *prefixes, size_t num)
 {
-    struct cq_prefix *copy = NULL;
+    struct cq_path_prefixes change = {.peer = peer, .prefixes = prefixes, .num = num};
 
-    if (num > 0) {
-        copy = cq_alloc(path->allocator, num * sizeof(*copy));
-        if (copy == NULL)
-            return CQ_ERR_NOMEM;
-        memcpy(copy, prefixes, num * sizeof(*copy));
-    }
-    if (cq_table_reserve(&path->table, num) != CQ_OK) {
-        cq_free(path->allocator, copy, num * sizeof(*copy));
-        return CQ_ERR_NOMEM;
-    }
-    /* New ones first, so that a prefix that stays is never missing. */
-    for (size_t i = 0; i < num; i++)
-        cq_table_set(&path->table, &copy[i], peer);
-    for (size_t i = 0; i < peer->num_prefixes; i++)
-        cq_table_remove(&path->table, &peer->prefixes[i], peer);
-    cq_table_release(&path->table);
-    cq_free(path->allocator, peer->prefixes, peer->num_prefixes * sizeof(*copy));
-    peer->prefixes = copy;
-    peer->num_prefixes = num;
-    (void)cq_path_reclaim(path);
-    return CQ_OK;
+    return cq_path_set_prefixes(path, &change, 1);
 }
 
 /* What was sent to an unproven address counts on when its endpoint is set anew. */

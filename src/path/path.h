@@ -24,7 +24,8 @@ enum {
     CQ_PATH_MAX_WORKERS =
         15, /* each worker seals on the counter lane of its number; lane 15 stays free */
     CQ_PATH_MTU_MIN = 576,
-    CQ_PATH_MTU_MAX = 65475, /* the plaintext of the largest record */
+    CQ_PATH_MTU_MAX = 65475,   /* the plaintext of the largest record */
+    CQ_PATH_FAREWELL_MAX = 64, /* bytes of a datagram that ends a session */
 };
 
 struct cq_path;      /* the whole, one per node */
@@ -57,6 +58,17 @@ void cq_path_peer_remove(struct cq_path *path, struct cq_path_peer *peer);
  * proportional to num and the depth of the trie. */
 CQ_MUST_CHECK enum cq_err cq_path_peer_set_prefixes(struct cq_path *path, struct cq_path_peer *peer,
                                                     const struct cq_prefix *prefixes, size_t num);
+
+/* The same for several peers as one change: all allocations come first, and a prefix that moves
+ * from one of them to another always has an owner. CQ_ERR_NOMEM changes nothing. */
+struct cq_path_prefixes {
+    struct cq_path_peer *peer;
+    const struct cq_prefix *prefixes;
+    size_t num;
+    struct cq_prefix *copy; /* used by the function itself */
+};
+CQ_MUST_CHECK enum cq_err
+cq_path_set_prefixes(struct cq_path *path, struct cq_path_prefixes *changes, size_t num_changes);
 
 /* Where a peer's datagrams are sent (docs/protocol.md section 6, "Address"). */
 struct cq_path_endpoint {
@@ -97,6 +109,25 @@ CQ_MUST_CHECK enum cq_err cq_path_keypair_add(struct cq_path *path, struct cq_pa
  * (at once when none is inside the path; see cq_path_reclaim). The pointer must not be used
  * afterwards. */
 void cq_path_keypair_remove(struct cq_path *path, struct cq_keypair *keypair);
+
+/*
+ * The same, and the peer is told: as soon as no worker can see the keypair any more, `entries`
+ * (control entries, docs/protocol.md section 5) are sealed as the last record under it, which
+ * cq_path_next_farewell hands out. Without memory, without an address or past its end the keypair
+ * goes in silence.
+ */
+void cq_path_keypair_close(struct cq_path *path, struct cq_keypair *keypair, const uint8_t *entries,
+                           size_t len, cq_time now);
+
+struct cq_path_farewell {
+    struct cq_route route;
+    size_t len;
+    uint8_t data[CQ_PATH_FAREWELL_MAX];
+};
+
+/* The next datagram to be sent for a keypair that was closed; false: there is none (yet: see
+ * cq_path_reclaim). */
+bool cq_path_next_farewell(struct cq_path *path, struct cq_path_farewell *out);
 
 /* The keypair on which the peer's traffic is sent from now on, and from whose records its address
  * is taken: the newest confirmed one. NULL: none (packets are staged). */

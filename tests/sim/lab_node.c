@@ -277,6 +277,7 @@ static void drain(struct lab_node *node)
 {
     struct cq_action action;
     struct cq_path_event event;
+    struct cq_path_farewell farewell;
     for (unsigned rounds = 0;; rounds++) {
         bool idle = true;
         if (rounds > 10000)
@@ -285,6 +286,8 @@ static void drain(struct lab_node *node)
             carry_out(node, &action);
             idle = false;
         }
+        while (cq_path_next_farewell(node->path, &farewell))
+            lab_transmit(node, &farewell.route.remote, farewell.data, farewell.len);
         if (node->reported && cq_path_next_event(node->path, &event)) {
             cq_engine_path_event(node->engine, &event, node->lab->now);
             idle = false;
