@@ -1,5 +1,6 @@
 #include "conf/control.h"
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "conf/status_json.h"
 
@@ -35,10 +36,12 @@ static enum cq_err refuse(char reason[CQ_CONTROL_ERROR_MAX + 1], const char *tex
     return CQ_ERR_INVALID;
 }
 
-/* The object of a message of this version, or NULL and the reason. */
+/* The object of a message of this version, or NULL and the reason. The peers of a status may be
+ * loaded apart (conf/json_list.h). */
 static json_t *load_message(const char *line, size_t len, size_t max,
-                            char reason[CQ_CONTROL_ERROR_MAX + 1])
+                            char reason[CQ_CONTROL_ERROR_MAX + 1], struct cq_json_list *out_peers)
 {
+    static const char *const path[] = {"status", "peers", NULL};
     json_error_t error;
     char text[CQ_CONTROL_ERROR_MAX + 1];
 
@@ -48,7 +51,7 @@ static json_t *load_message(const char *line, size_t len, size_t max,
         (void)!refuse(reason, text);
         return NULL;
     }
-    json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *object = cq_json_load_apart(out_peers, line, len, path, &error);
     if (!json_is_object(object)) {
         json_decref(object);
         (void)!refuse(reason, "message is not a JSON object");
@@ -91,6 +94,14 @@ static enum cq_err dump_message(json_t *message, char **out, size_t *out_len)
     return CQ_OK;
 }
 
+static json_t *id_value(const uint8_t id[CQ_PEER_ID_LEN])
+{
+    char text[CQ_KEY32_TEXT_LEN + 1];
+
+    cq_base64_encode(id, CQ_PEER_ID_LEN, text);
+    return json_string(text);
+}
+
 static json_t *request_value(const struct cq_control_request *request)
 {
     json_t *object = json_object();
@@ -103,8 +114,7 @@ static json_t *request_value(const struct cq_control_request *request)
         return NULL;
     if (json_object_set_new(object, "version", json_integer(CQ_CONTROL_VERSION)) == 0 &&
         json_object_set_new(object, "command", json_string(name)) == 0 &&
-        (!request->has_peer ||
-         json_object_set_new(object, "peer", cq_status_json_id(request->peer)) == 0) &&
+        (!request->has_peer || json_object_set_new(object, "peer", id_value(request->peer)) == 0) &&
         (request->command != CQ_CONTROL_WATCH ||
          json_object_set_new(object, "level", json_string(cq_level_name(request->level))) == 0))
         return object;
@@ -178,7 +188,8 @@ static enum cq_err read_request(struct cq_control_request *out, json_t *object,
 enum cq_err cq_control_request_decode(struct cq_control_request *out, const char *line, size_t len,
                                       char reason[CQ_CONTROL_ERROR_MAX + 1])
 {
-    json_t *object = load_message(line, len, CQ_CONTROL_REQUEST_MAX, reason);
+    struct cq_json_list none;
+    json_t *object = load_message(line, len, CQ_CONTROL_REQUEST_MAX, reason, &none);
 
     *out = (struct cq_control_request){0};
     if (object == NULL)
@@ -192,15 +203,17 @@ enum cq_err cq_control_request_decode(struct cq_control_request *out, const char
 
 static json_t *rotated_item(const struct cq_control_rotated *rotated)
 {
+    char session[CQ_SESSION_ID_TEXT_LEN + 1];
     json_t *object = json_object();
 
     if (object == NULL)
         return NULL;
-    if (json_object_set_new(object, "id", cq_status_json_id(rotated->id)) == 0 &&
+    if (json_object_set_new(object, "id", id_value(rotated->id)) == 0 &&
         json_object_set_new(object, "name", json_string(rotated->name)) == 0 &&
         json_object_set_new(object, "duration_us",
                             json_integer((json_int_t)rotated->duration_us)) == 0 &&
-        json_object_set_new(object, "session_id", cq_status_json_session_id(rotated->session_id)) ==
+        json_object_set_new(object, "session_id",
+                            json_string(cq_status_session_text(rotated->session_id, session))) ==
             0 &&
         json_object_set_new(object, "error", json_string(rotated->error)) == 0)
         return object;
@@ -227,8 +240,8 @@ static int set_content(json_t *object, const struct cq_control_response *respons
     switch (response->kind) {
     case CQ_CONTROL_KIND_ERROR:
         return json_object_set_new(object, "error", json_string(response->error));
-    case CQ_CONTROL_KIND_STATUS:
-        return json_object_set_new(object, "status", cq_status_json_make(&response->status));
+    case CQ_CONTROL_KIND_STATUS: /* encode_status */
+        break;
     case CQ_CONTROL_KIND_ROTATED:
         return json_object_set_new(object, "rotated", rotated_value(response));
     case CQ_CONTROL_KIND_WATCHING:
@@ -237,12 +250,27 @@ static int set_content(json_t *object, const struct cq_control_response *respons
     return -1;
 }
 
+static enum cq_err encode_status(const struct cq_node_status *status, char **out, size_t *out_len)
+{
+    struct cq_json json = {0};
+
+    cq_json_open(&json, NULL, '{');
+    cq_json_u64(&json, "version", CQ_CONTROL_VERSION);
+    cq_json_bool(&json, "ok", true);
+    cq_status_json_write(&json, "status", status);
+    cq_json_close(&json, '}');
+    cq_text_add(&json.text, "\n", 1);
+    return cq_status_json_finish(&json, out, out_len);
+}
+
 enum cq_err cq_control_response_encode(const struct cq_control_response *response, char **out,
                                        size_t *out_len)
 {
     bool ok = response->kind != CQ_CONTROL_KIND_ERROR;
-    json_t *object = json_object();
 
+    if (response->kind == CQ_CONTROL_KIND_STATUS)
+        return encode_status(&response->status, out, out_len);
+    json_t *object = json_object();
     *out = NULL;
     *out_len = 0;
     if (object == NULL)
@@ -293,7 +321,8 @@ static enum cq_err read_rotated(struct cq_control_response *out, const json_t *l
     return CQ_OK;
 }
 
-static enum cq_err read_response(struct cq_control_response *out, const json_t *object)
+static enum cq_err read_response(struct cq_control_response *out, const json_t *object,
+                                 struct cq_json_list *peers)
 {
     const json_t *ok = json_object_get(object, "ok");
     const json_t *status = json_object_get(object, "status");
@@ -312,18 +341,20 @@ static enum cq_err read_response(struct cq_control_response *out, const json_t *
     if (!json_is_true(ok) || (status != NULL) == (rotated != NULL))
         return CQ_ERR_INVALID;
     out->kind = status != NULL ? CQ_CONTROL_KIND_STATUS : CQ_CONTROL_KIND_ROTATED;
-    return status != NULL ? cq_status_json_read(&out->status, status) : read_rotated(out, rotated);
+    return status != NULL ? cq_status_json_read(&out->status, status, peers)
+                          : read_rotated(out, rotated);
 }
 
 enum cq_err cq_control_response_decode(struct cq_control_response *out, const char *line,
                                        size_t len, char reason[CQ_CONTROL_ERROR_MAX + 1])
 {
-    json_t *object = load_message(line, len, CQ_CONTROL_RESPONSE_MAX, reason);
+    struct cq_json_list peers;
+    json_t *object = load_message(line, len, CQ_CONTROL_RESPONSE_MAX, reason, &peers);
 
     *out = (struct cq_control_response){0};
     if (object == NULL)
         return CQ_ERR_INVALID;
-    enum cq_err err = read_response(out, object);
+    enum cq_err err = read_response(out, object, &peers);
     json_decref(object);
     if (err == CQ_ERR_INVALID)
         err = refuse(reason, "response is not one of this version");

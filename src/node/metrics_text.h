@@ -1,27 +1,18 @@
 /*
- * Text that grows, and the two forms of metrics in it: the text format 0.0.4 of Prometheus and
- * OpenMetrics 1.0. Knows no metric; what is in them is node/metrics_render.h. One owner per object.
+ * The two forms of metrics, as text: the text format 0.0.4 of Prometheus and OpenMetrics 1.0; and
+ * what they and the page need to have escaped. Knows no metric; what is in them is
+ * node/metrics_render.h.
  */
 #ifndef CQ_NODE_METRICS_TEXT_H
 #define CQ_NODE_METRICS_TEXT_H
 
+#include "base/text.h"
 #include "base/time.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct cq_text {
-    char *data; /* malloc; not NUL-terminated */
-    size_t len, size;
-    bool failed; /* out of memory: everything after is left out */
-};
-
-void cq_text_free(struct cq_text *text);
-
-void cq_text_add(struct cq_text *text, const char *data, size_t len);
-void cq_text_put(struct cq_text *text, const char *string);
-void cq_text_put_u64(struct cq_text *text, uint64_t n);
 /* Seconds with as many decimals as it takes: "0.0001", "300", "-1.5". */
 void cq_text_put_seconds(struct cq_text *text, cq_time ns);
 /* The content of a label's value: `\`, `"` and line feeds escaped. */

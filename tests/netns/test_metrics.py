@@ -21,6 +21,7 @@ DOCUMENT = netns.ROOT / "docs" / "metrics.md"
 PORT = 9464
 TOKEN = "a-token-of-enough-characters"
 MOST_SCRAPE_MS = 500
+MOST_SHOW_S = 1
 ASK = """
 import http.client, json, sys
 host, port, method, path, headers = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], json.loads(sys.argv[5])
@@ -517,6 +518,11 @@ def many(scene):
                      f"{size / 1e6:.1f} MB")
         check(median < MOST_SCRAPE_MS, notes[-1])
         equal(json.loads(ask(node.namespace, "/api/v1/status").body)["interface"], node.name, "status of many")
+        start = time.monotonic()
+        shown = node.cryprq("show", node.name, "json").stdout
+        notes.append(f"cryprq show json: {(time.monotonic() - start) * 1000:.0f} ms")
+        check(time.monotonic() - start < MOST_SHOW_S, notes[-1])
+        equal(len(json.loads(shown)["peers"]), peers, "peers in show")
         node.stop(30)
     return notes
 

@@ -1,4 +1,5 @@
 #include "conf/status.h"
+#include "conf/status_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -224,12 +225,79 @@ static void test_changed_texts(void **state)
     free(text);
 }
 
+static const char *const peers_path[] = {"peers", NULL};
+
+/* What the writer writes is read without a tree, every peer of it. */
+static void test_scan_takes(void **state)
+{
+    struct cq_node_status before, after;
+    struct cq_json_list list;
+    char *text;
+    size_t len;
+
+    (void)state;
+    fill(&before);
+    before.peers[0].latest_handshake = 1;
+    before.peers[0].rx_bytes = 7; /* more than 18 digits are declined */
+    assert_int_equal(cq_node_status_to_json(&before, false, &text, &len), CQ_OK);
+    json_t *rest = cq_json_load_apart(&list, text, len, peers_path, NULL);
+    assert_non_null(rest);
+    fill(&after);
+    for (size_t i = 0; i < after.num_peers; i++) {
+        free(after.peers[i].allowed_ips);
+        free(after.peers[i].configured_endpoint);
+        memset(&after.peers[i], 0, sizeof(after.peers[i]));
+        assert_true(cq_status_scan_peer(&after.peers[i], &list));
+    }
+    assert_ptr_equal(list.at, list.end);
+    check_equal(&before, &after);
+    json_decref(rest);
+    free(text);
+    cq_node_status_free(&before);
+    cq_node_status_free(&after);
+}
+
+/* One byte of a good text changed, in every place: the same is taken, and read as the same, whether
+ * peers are read by themselves or out of a tree. */
+static void test_scan_agrees(void **state)
+{
+    static const char bytes[] = "0-a\"\\,:]}";
+    struct cq_node_status status, a, b;
+    struct cq_json_list none = {0};
+    size_t len, num_taken = 0;
+    char *text;
+
+    (void)state;
+    fill(&status);
+    assert_int_equal(cq_node_status_to_json(&status, false, &text, &len), CQ_OK);
+    cq_node_status_free(&status);
+    for (size_t i = (size_t)(strstr(text, "\"peers\"") - text); i < len; i++) {
+        char kept = text[i];
+        for (const char *byte = bytes; *byte != '\0'; byte++) {
+            text[i] = *byte;
+            json_t *tree = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+            enum cq_err err = cq_status_json_read(&b, tree, &none);
+            if (cq_node_status_from_json(&a, text, len) != err)
+                fail_msg("%d for %s", err, text);
+            if (err == CQ_OK)
+                check_equal(&a, &b);
+            num_taken += err == CQ_OK;
+            json_decref(tree);
+            cq_node_status_free(&a);
+            cq_node_status_free(&b);
+        }
+        text[i] = kept;
+    }
+    assert_in_range(num_taken, len, 4 * len);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_changed_texts),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_changed_texts), cmocka_unit_test(test_scan_takes),
+        cmocka_unit_test(test_scan_agrees),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
