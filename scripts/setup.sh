@@ -18,7 +18,7 @@ BUILD_PACKAGES=(
 LIBCRYPTO_PACKAGES=(perl make patch dpkg-dev ca-certificates debian-archive-keyring)
 # For scripts/test.sh and scripts/demo.sh.
 TEST_PACKAGES=(
-    libcmocka-dev clang libclang-rt-dev shellcheck spin
+    libcmocka-dev clang libclang-rt-dev shellcheck spin valgrind
     python3 python3-cryptography
     iproute2 iputils-ping nftables iperf3 curl tcpdump procps
 )
