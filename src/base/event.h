@@ -77,6 +77,10 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "the kernel announced a snapshot or clone; all sessions were wiped and begin anew")          \
     X(NO_GUARD, "no_guard", WARN, "interface reason",                                              \
       "all traffic goes through the tunnel, but the kernel cannot guard its addresses")            \
+    X(NO_OFFLOAD, "no_offload", INFO, "interface offload",                                         \
+      "the kernel does not have an offload that would be used")                                    \
+    X(OFFLOAD_GIVEN_UP, "offload_given_up", WARN, "interface offload endpoint reason",             \
+      "the kernel refused an offload that it has; the same packets went without it")               \
     X(NO_METRICS, "no_metrics", WARN, "interface reason",                                          \
       "there is no metrics server: no port is free")                                               \
     X(METRICS_STARTED, "metrics_started", DEBUG, "interface",                                      \

@@ -18,6 +18,10 @@ enum option {
     OPTION_INTERFACE,
     OPTION_LOG_FORMAT,
     OPTION_METRICS_ADDR,
+    OPTION_TUN_OFFLOAD,
+    OPTION_UDP_GSO,
+    OPTION_UDP_GRO,
+    OPTION_WORKERS,
 };
 
 const struct cq_cli_option cq_args_options[] = {
@@ -30,6 +34,10 @@ const struct cq_cli_option cq_args_options[] = {
     [OPTION_INTERFACE] = {"interface", true},
     [OPTION_LOG_FORMAT] = {"log-format", true},
     [OPTION_METRICS_ADDR] = {"metrics-addr", true},
+    [OPTION_TUN_OFFLOAD] = {"tun-offload", true},
+    [OPTION_UDP_GSO] = {"udp-gso", true},
+    [OPTION_UDP_GRO] = {"udp-gro", true},
+    [OPTION_WORKERS] = {"workers", true},
     {NULL, false},
 };
 
@@ -151,6 +159,40 @@ static int set_metrics_address(struct cq_conf *conf, const char *option, const c
     return CQ_EXIT_OK;
 }
 
+/* The settings of the packet path, which options and environment give in the same words. */
+static const struct tuning {
+    const char *option, *variable, *expected;
+    enum cq_err (*set)(struct cq_conf_tuning *tuning, const char *text, size_t len);
+} tunings[CQ_ARGS_TUNINGS] = {
+    {"--tun-offload", "CRYPRQ_TUN_OFFLOAD", CQ_CONF_TUNING_TUN_OFFLOAD,
+     cq_conf_tuning_set_tun_offload},
+    {"--udp-gso", "CRYPRQ_UDP_GSO", CQ_CONF_TUNING_SWITCH, cq_conf_tuning_set_udp_gso},
+    {"--udp-gro", "CRYPRQ_UDP_GRO", CQ_CONF_TUNING_SWITCH, cq_conf_tuning_set_udp_gro},
+    {"--workers", "CRYPRQ_WORKERS", CQ_CONF_TUNING_WORKERS, cq_conf_tuning_set_workers},
+};
+
+static int take_tuning(struct cq_args *args, int option, const char *value)
+{
+    const struct tuning *t = &tunings[option - OPTION_TUN_OFFLOAD];
+
+    args->has_tuning[option - OPTION_TUN_OFFLOAD] = true;
+    if (t->set(&args->conf.tuning, value, strlen(value)) != CQ_OK)
+        return refuse(t->option, t->expected);
+    return CQ_EXIT_OK;
+}
+
+static int take_tuning_environment(struct cq_args *args)
+{
+    for (int i = 0; i < CQ_ARGS_TUNINGS; i++) {
+        const char *value = getenv(tunings[i].variable);
+        if (value == NULL || value[0] == '\0' || args->has_tuning[i])
+            continue;
+        if (tunings[i].set(&args->conf.tuning, value, strlen(value)) != CQ_OK)
+            return refuse(tunings[i].variable, tunings[i].expected);
+    }
+    return CQ_EXIT_OK;
+}
+
 int cq_args_take(struct cq_args *args, int option, const char *value)
 {
     struct cq_conf *conf = &args->conf;
@@ -188,6 +230,11 @@ int cq_args_take(struct cq_args *args, int option, const char *value)
     case OPTION_METRICS_ADDR:
         args->has_metrics_addr = true;
         return set_metrics_address(conf, "--metrics-addr", value);
+    case OPTION_TUN_OFFLOAD:
+    case OPTION_UDP_GSO:
+    case OPTION_UDP_GRO:
+    case OPTION_WORKERS:
+        return take_tuning(args, option, value);
     }
     return CQ_EXIT_USAGE;
 }
@@ -276,6 +323,8 @@ int cq_args_finish(struct cq_args *args)
 {
     int status = take_environment(args);
 
+    if (status == CQ_EXIT_OK)
+        status = take_tuning_environment(args);
     if (status != CQ_EXIT_OK)
         return status;
     if (args->key_file == NULL)

@@ -11,11 +11,14 @@
 /* Long options, in the order of enum cq_args_option; the list ends as cq_cli_next wants. */
 extern const struct cq_cli_option cq_args_options[];
 
+enum { CQ_ARGS_TUNINGS = 4 }; /* settings of the packet path */
+
 struct cq_args {
     struct cq_conf conf; /* the caller's, also after an error */
     const char *key_file;
     bool used; /* an option was given that a file would stand for */
     bool has_rotate_secs, has_metrics_addr;
+    bool has_tuning[CQ_ARGS_TUNINGS];
 };
 
 /* Sets defaults. */
@@ -24,7 +27,7 @@ void cq_args_init(struct cq_args *args);
 /* Takes one option. CQ_EXIT_OK, or another status after a message. */
 int cq_args_take(struct cq_args *args, int option, const char *value);
 
-/* Adds the environment (CRYPRQ_ROTATE_SECS, CRYPRQ_ALLOW_PEERS, CRYPRQ_METRICS_ADDR), fills in
+/* Adds the environment (docs/configuration.md), fills in
  * allowed IPs where they follow from the addresses, reads the key and checks the whole. The same
  * results. */
 int cq_args_finish(struct cq_args *args);

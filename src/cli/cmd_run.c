@@ -81,6 +81,9 @@ const struct cq_cli_command cq_cmd_run = {
         "  --metrics-addr ADDR:PORT  where the metrics server listens, or none; unless given the "
         "first free\n"
         "                            port of 127.0.0.1 from 9464 to 9473\n"
+        "  --tun-offload on|tso|checksum|off, --udp-gso on|off, --udp-gro on|off, --workers auto|N\n"
+        "                            like TunOffload, UdpGso, UdpGro and Workers of a file "
+        "(cryprq.conf(5))\n"
         "  --log-format kv|json      form of log lines: key=value (default), or one JSON object "
         "each; goes with\n"
         "                            a file as well\n"
@@ -94,6 +97,8 @@ const struct cq_cli_command cq_cmd_run = {
         "  CRYPRQ_ROTATE_SECS        like --rotate-secs\n"
         "  CRYPRQ_ALLOW_PEERS        PEERID[=CIDR,...],PEERID[=CIDR,...], like --allow-peer\n"
         "  CRYPRQ_METRICS_ADDR       like --metrics-addr\n"
+        "  CRYPRQ_TUN_OFFLOAD, CRYPRQ_UDP_GSO, CRYPRQ_UDP_GRO, CRYPRQ_WORKERS\n"
+        "                            like the options of these names\n"
         "Always:\n"
         "  CRYPRQ_LOG                error, warn, info (default) or debug\n"
         "  CRYPRQ_LOG_FORMAT         like --log-format\n",

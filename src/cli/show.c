@@ -37,6 +37,42 @@ static void print_prefixes(const struct cq_node_peer_status *p, const char *sepa
         printf("%s%s", i > 0 ? separator : "", cq_prefix_format(&p->allowed_ips[i], text));
 }
 
+/* The offloads in one state, as a line of its own; nothing where there are none. */
+static void print_offloads(const struct cq_node_status *status, const struct style *s,
+                           const char *key, enum cq_offload_state state)
+{
+    const char *separator = "";
+
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
+        if (status->offloads[i] != state)
+            continue;
+        if (separator[0] == '\0')
+            print_key(s, key);
+        printf("%s%s", separator, cq_offload_name((enum cq_offload)i));
+        separator = ", ";
+    }
+    if (separator[0] != '\0')
+        printf("\n");
+}
+
+static void print_packet_path(const struct cq_node_status *status, const struct style *s)
+{
+    uint64_t destinations = status->offload_fallbacks[CQ_OFFLOAD_UDP_GSO];
+
+    print_key(s, "workers");
+    printf("%u\n", status->num_workers);
+    if (!status->has_offloads)
+        return;
+    print_offloads(status, s, "offloads", CQ_OFFLOAD_ON);
+    print_offloads(status, s, "offloads switched off", CQ_OFFLOAD_SWITCHED_OFF);
+    print_offloads(status, s, "offloads that the kernel lacks", CQ_OFFLOAD_UNAVAILABLE);
+    print_offloads(status, s, "offloads given up", CQ_OFFLOAD_GIVEN_UP);
+    if (destinations > 0) {
+        print_key(s, "udp_gso given up for");
+        printf("%" PRIu64 " destination%s\n", destinations, destinations == 1 ? "" : "s");
+    }
+}
+
 static void print_interface(const struct cq_node_status *status, const struct style *s)
 {
     char id[CQ_KEY32_TEXT_LEN + 1];
@@ -57,6 +93,7 @@ static void print_interface(const struct cq_node_status *status, const struct st
     printf("every %u seconds\n", status->rotate_secs);
     if (status->metrics_address[0] != '\0')
         print_line(s, "metrics", status->metrics_address);
+    print_packet_path(status, s);
     if (status->under_load)
         print_line(s, "load", "too many handshakes: sources must prove themselves first");
 }

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "conf/tuning.h"
 #include "proto/identity.h"
 
 #include <stdbool.h>
@@ -131,6 +132,7 @@ struct cq_conf {
     struct cq_conf_strings pre_up, post_up, pre_down,
         post_down; /* commands, "%i" not yet replaced */
     struct cq_conf_metrics metrics;
+    struct cq_conf_tuning tuning;
     struct cq_conf_peer *peers;
     size_t num_peers;
     struct cq_conf_position private_key_file_position;

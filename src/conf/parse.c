@@ -8,7 +8,7 @@
  * Invariant: `at` points into the line, so that every message has its column.
  */
 
-enum { MAX_KEYS = 24 };
+enum { MAX_KEYS = 32 };
 
 struct key {
     const char *name;
@@ -29,6 +29,10 @@ static const struct key interface_keys[] = {
     {"Suites", cq_conf_value_suites},
     {"AnswerKeys", cq_conf_value_answer_keys},
     {"PushKeys", cq_conf_value_push_keys},
+    {"TunOffload", cq_conf_value_tun_offload},
+    {"UdpGso", cq_conf_value_udp_gso},
+    {"UdpGro", cq_conf_value_udp_gro},
+    {"Workers", cq_conf_value_workers},
     {"PreUp", cq_conf_value_pre_up, .repeats = true},
     {"PostUp", cq_conf_value_post_up, .repeats = true},
     {"PreDown", cq_conf_value_pre_down, .repeats = true},
@@ -141,7 +145,7 @@ static enum cq_err report_unknown_key(struct parser *p, struct cq_conf_text key)
     enum section other = p->section == SECTION_PEER ? SECTION_INTERFACE : SECTION_PEER;
     struct cq_conf_position at = position_of(p, key.p);
     const char *name = sections[p->section].name;
-    char quoted[32], known[256] = "";
+    char quoted[32], known[384] = "";
     size_t len = 0;
 
     quote_key(key, quoted);

@@ -10,6 +10,7 @@
 #include "base/diagnosis.h"
 #include "base/drop.h"
 #include "base/err.h"
+#include "base/offload.h"
 #include "conf/config.h"
 
 #include <stdbool.h>
@@ -72,8 +73,11 @@ struct cq_node_status {
     uint64_t uptime_secs;
     unsigned num_workers;
     char flags[CQ_STATUS_MAX_FLAGS]
-              [CQ_STATUS_FLAG_MAX + 1]; /* "udp_gso", "udp_gro", "tun_offload", ... */
+              [CQ_STATUS_FLAG_MAX + 1]; /* offloads that are on, "ipv4", "ipv6" */
     size_t num_flags;
+    bool has_offloads; /* older nodes do not tell the next two */
+    enum cq_offload_state offloads[CQ_OFFLOAD_COUNT];
+    uint64_t offload_fallbacks[CQ_OFFLOAD_COUNT]; /* at run time; UDP_GSO: destinations */
     unsigned num_pending; /* handshakes of others waiting to be finished */
     bool under_load;
     uint64_t cookies_sent, keys_sent, keys_erased;

@@ -108,6 +108,32 @@ static bool read_flags(const json_t *list, struct cq_node_status *out)
     return true;
 }
 
+/* A state of a later version counts as unavailable. */
+static bool read_offload(const json_t *value, enum cq_offload_state *state, uint64_t *fallbacks)
+{
+    const char *name = json_string_value(json_object_get(value, "state"));
+
+    if (name == NULL || !read_number(json_object_get(value, "fallbacks"), INT64_MAX, fallbacks))
+        return false;
+    *state = CQ_OFFLOAD_UNAVAILABLE;
+    for (int i = 0; i < CQ_OFFLOAD_STATE_COUNT; i++)
+        if (strcmp(name, cq_offload_state_name((enum cq_offload_state)i)) == 0)
+            *state = (enum cq_offload_state)i;
+    return true;
+}
+
+static bool read_offloads(const json_t *object, struct cq_node_status *out)
+{
+    if (object == NULL || json_is_null(object))
+        return true;
+    out->has_offloads = true;
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
+        if (!read_offload(json_object_get(object, cq_offload_name((enum cq_offload)i)),
+                          &out->offloads[i], &out->offload_fallbacks[i]))
+            return false;
+    return json_is_object(object);
+}
+
 static bool read_drops(const json_t *object, uint64_t drops[CQ_DROP_COUNT])
 {
     if (!json_is_object(object))
@@ -304,6 +330,7 @@ enum cq_err cq_status_json_read(struct cq_node_status *out, const json_t *object
         read_fields(object, cq_status_node_fields, out) &&
         read_suites(json_object_get(object, "suites"), out) &&
         read_flags(json_object_get(object, "flags"), out) &&
+        read_offloads(json_object_get(object, "offloads"), out) &&
         read_drops(json_object_get(object, "drops"), out->drops))
         err = peers->at != NULL ? read_peers_apart(peers, out)
                                 : read_peers(json_object_get(object, "peers"), out);

@@ -49,6 +49,23 @@ static void put_suites(struct cq_json *json, uint8_t suites, uint8_t preferred)
     cq_json_close(json, ']');
 }
 
+/* {"tun_csum": {"state": "on", "fallbacks": 0}, ...}; null where they are not known. */
+static void put_offloads(struct cq_json *json, const struct cq_node_status *status)
+{
+    if (!status->has_offloads) {
+        cq_json_null(json, "offloads");
+        return;
+    }
+    cq_json_open(json, "offloads", '{');
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
+        cq_json_open(json, cq_offload_name((enum cq_offload)i), '{');
+        cq_json_text(json, "state", cq_offload_state_name(status->offloads[i]));
+        cq_json_u64(json, "fallbacks", status->offload_fallbacks[i]);
+        cq_json_close(json, '}');
+    }
+    cq_json_close(json, '}');
+}
+
 static void put_prefixes(struct cq_json *json, const struct cq_node_peer_status *peer)
 {
     char text[CQ_PREFIX_TEXT_MAX];
@@ -130,6 +147,7 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     for (size_t i = 0; i < status->num_flags; i++)
         cq_json_text(json, NULL, status->flags[i]);
     cq_json_close(json, ']');
+    put_offloads(json, status);
     cq_json_open(json, "drops", '{');
     for (int i = CQ_DROP_NONE + 1; i < CQ_DROP_COUNT; i++)
         cq_json_u64(json, cq_drop_name((enum cq_drop)i), status->drops[i]);

@@ -254,6 +254,34 @@ enum cq_err cq_conf_value_push_keys(struct cq_conf_value *v, struct cq_conf_text
     return err;
 }
 
+enum cq_err cq_conf_value_tun_offload(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (cq_conf_tuning_set_tun_offload(&v->conf->tuning, value.p, value.len) != CQ_OK)
+        return refuse(v, value, "is not " CQ_CONF_TUNING_TUN_OFFLOAD);
+    return CQ_OK;
+}
+
+enum cq_err cq_conf_value_udp_gso(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (cq_conf_tuning_set_udp_gso(&v->conf->tuning, value.p, value.len) != CQ_OK)
+        return refuse(v, value, "is neither on nor off");
+    return CQ_OK;
+}
+
+enum cq_err cq_conf_value_udp_gro(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (cq_conf_tuning_set_udp_gro(&v->conf->tuning, value.p, value.len) != CQ_OK)
+        return refuse(v, value, "is neither on nor off");
+    return CQ_OK;
+}
+
+enum cq_err cq_conf_value_workers(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    if (cq_conf_tuning_set_workers(&v->conf->tuning, value.p, value.len) != CQ_OK)
+        return refuse(v, value, "is not " CQ_CONF_TUNING_WORKERS);
+    return CQ_OK;
+}
+
 enum cq_err cq_conf_value_rotate_secs(struct cq_conf_value *v, struct cq_conf_text value)
 {
     uint32_t secs;

@@ -52,7 +52,7 @@ static void note_send_error(const struct cq_control *control, uint32_t peer, int
 
 static void send_datagram(const struct cq_control *control, const struct cq_action *action)
 {
-    const struct cq_udp *udp = &control->start.udp;
+    const struct cq_udp *udp = &control->start.udps[0];
     struct cq_route route = action->route;
 
     if (cq_udp_send_one(udp, &route, action->data, action->len) == CQ_OK)
@@ -84,15 +84,22 @@ static void tell_monitor(const struct cq_control *control, enum cq_channel_type 
                cq_field_int("message", type), cq_field_text("reason", cq_err_text(err)));
 }
 
-/* False: the worker cannot take it now. */
-static bool command_worker(const struct cq_control *control, const struct cq_action *action)
+/* Control records are sealed by the first worker; packets wait with each of them. False: a worker
+ * cannot take it now. */
+static bool command_workers(struct cq_control *control, const struct cq_action *action)
 {
-    enum cq_err err = cq_worker_command(control->worker, action);
+    unsigned end = action->type == CQ_ACTION_SEND_CONTROL ? 1 : control->num_workers;
 
-    if (err != CQ_OK && err != CQ_ERR_AGAIN)
-        cq_log(CQ_EVENT_COMMAND_REFUSED, cq_field_text("interface", control->conf->interface),
-               cq_field_int("action", action->type), cq_field_text("reason", cq_err_text(err)));
-    return err != CQ_ERR_AGAIN;
+    for (; control->next_commanded < end; control->next_commanded++) {
+        enum cq_err err = cq_worker_command(control->workers[control->next_commanded], action);
+        if (err == CQ_ERR_AGAIN)
+            return false;
+        if (err != CQ_OK)
+            cq_log(CQ_EVENT_COMMAND_REFUSED, cq_field_text("interface", control->conf->interface),
+                   cq_field_int("action", action->type), cq_field_text("reason", cq_err_text(err)));
+    }
+    control->next_commanded = 0;
+    return true;
 }
 
 static bool carry_out(struct cq_control *control, const struct cq_action *action)
@@ -104,7 +111,7 @@ static bool carry_out(struct cq_control *control, const struct cq_action *action
     case CQ_ACTION_SEND_CONTROL:
     case CQ_ACTION_SESSION_READY:
     case CQ_ACTION_DROP_STAGED:
-        return command_worker(control, action);
+        return command_workers(control, action);
     case CQ_ACTION_STORE_KEY:
         tell_monitor(control, CQ_CHANNEL_STORE_KEY, action);
         break;
@@ -122,7 +129,7 @@ static bool carry_out(struct cq_control *control, const struct cq_action *action
     return true;
 }
 
-/* Carries out what the engine wants. False: the worker is behind; the rest waits. */
+/* Carries out what the engine wants. False: a worker is behind; the rest waits. */
 static bool act(struct cq_control *control)
 {
     while (control->is_blocked || cq_engine_next_action(control->engine, &control->blocked)) {
@@ -135,18 +142,50 @@ static bool act(struct cq_control *control)
 
 /* ---- what comes in ---- */
 
-/* Gives the engine what the worker has. False: there may be more. */
-static bool take_from_worker(struct cq_control *control, cq_time *now)
+static void tell_fallbacks(const struct cq_control *control, struct cq_worker *worker)
+{
+    struct cq_worker_fallback fallback;
+
+    while (cq_worker_next_fallback(worker, &fallback))
+        cq_report_fallback(control, &fallback);
+}
+
+/* What the workers want noticed besides datagrams and events. */
+static void acknowledge_workers(struct cq_control *control, cq_time now)
+{
+    uint64_t overflows = 0;
+
+    for (unsigned i = 0; i < control->num_workers; i++) {
+        struct cq_worker *worker = control->workers[i];
+        cq_worker_acknowledge(worker);
+        tell_fallbacks(control, worker);
+        overflows += cq_counter_get(&cq_worker_counters(worker)->drops[CQ_DROP_QUEUE_FULL]);
+    }
+    if (overflows != control->overflows) {
+        control->overflows = overflows;
+        cq_engine_note_overload(control->engine, now);
+    }
+}
+
+/* The worker whose datagram comes next, in turns; NULL: none has one. */
+static struct cq_worker *find_datagram(struct cq_control *control,
+                                       const struct cq_worker_datagram **out)
+{
+    for (unsigned i = 0; i < control->num_workers; i++) {
+        struct cq_worker *worker = control->workers[control->next_worker];
+        control->next_worker = (control->next_worker + 1) % control->num_workers;
+        *out = cq_worker_next_datagram(worker);
+        if (*out != NULL)
+            return worker;
+    }
+    return NULL;
+}
+
+/* Gives the engine what the workers have. False: there may be more. */
+static bool take_from_workers(struct cq_control *control, cq_time *now)
 {
     const struct cq_worker_datagram *d;
     struct cq_path_event event;
-    uint64_t overflows =
-        cq_counter_get(&cq_worker_counters(control->worker)->drops[CQ_DROP_QUEUE_FULL]);
-
-    if (overflows != control->overflows) {
-        control->overflows = overflows;
-        cq_engine_note_overload(control->engine, *now);
-    }
 
     for (int i = 0; i < MAX_PATH_EVENTS; i++) {
         if (!act(control) || !cq_path_next_event(control->path, &event))
@@ -157,12 +196,12 @@ static bool take_from_worker(struct cq_control *control, cq_time *now)
     for (int i = 0; i < MAX_DATAGRAMS; i++) {
         if (!act(control))
             return false;
-        d = cq_worker_next_datagram(control->worker);
-        if (d == NULL)
+        struct cq_worker *worker = find_datagram(control, &d);
+        if (worker == NULL)
             return true;
         *now = cq_clock_now(); /* a handshake takes time, and says how much */
         cq_engine_receive(control->engine, &d->route, d->data, d->len, *now);
-        cq_worker_pop_datagram(control->worker);
+        cq_worker_pop_datagram(worker);
         control->worked = true;
     }
     return false;
@@ -245,6 +284,14 @@ static void set_timer(struct cq_control *control, bool hurry, cq_time now)
     cq_clock_timer_set(control->timer_fd, next);
 }
 
+static bool is_notify_fd(const struct cq_control *control, int fd)
+{
+    for (unsigned i = 0; i < control->num_workers; i++)
+        if (fd == cq_worker_notify_fd(control->workers[i]))
+            return true;
+    return false;
+}
+
 static void turn(struct cq_control *control)
 {
     struct epoll_event events[MAX_EVENTS];
@@ -252,10 +299,10 @@ static void turn(struct cq_control *control)
     cq_time now = cq_clock_now();
     bool monitor = false, client = false;
 
-    /* The timer and the worker need no look at who called: what they call for is done in every
+    /* The timer and the workers need no look at who called: what they call for is done in every
      * turn. */
-    cq_worker_acknowledge(control->worker);
-    bool drained = take_from_worker(control, &now);
+    acknowledge_workers(control, now);
+    bool drained = take_from_workers(control, &now);
     for (int i = 0; i < num; i++) {
         int fd = events[i].data.fd;
         if (fd == control->start.channel)
@@ -264,7 +311,7 @@ static void turn(struct cq_control *control)
             cq_clients_accept(control->clients, fd, now);
         else if (fd == control->source.socket)
             cq_source_ready(&control->source);
-        else if (fd != control->timer_fd && fd != cq_worker_notify_fd(control->worker))
+        else if (fd != control->timer_fd && !is_notify_fd(control, fd))
             cq_clients_ready(control->clients, fd, now), client = true;
     }
     if (monitor)
@@ -282,7 +329,7 @@ static void turn(struct cq_control *control)
     set_timer(control, !drained && !control->is_blocked, now);
 }
 
-/* Peers learn that we are gone; what the worker was given it still sends (cq_worker_stop). */
+/* Peers learn that we are gone; what a worker was given it still sends (cq_worker_stop). */
 static void take_leave(struct cq_control *control)
 {
     cq_time now = cq_clock_now();
@@ -375,14 +422,24 @@ static enum cq_err make_engine(struct cq_control *control, const bool *replied)
 
 static enum cq_err make_path(struct cq_control *control)
 {
+    const struct cq_handover_start *start = &control->start;
     struct cq_path_config path = {
-        .allocator = &cq_secret_allocator, .num_workers = 1, .mtu = control->start.mtu};
+        .allocator = &cq_secret_allocator, .num_workers = start->num_workers, .mtu = start->mtu};
     enum cq_err err = cq_path_new(&control->path, &path);
-    if (err != CQ_OK)
-        return err;
-    struct cq_worker_config worker = {
-        .path = control->path, .tun = control->start.tun, .udp = control->start.udp};
-    return cq_worker_start(&control->worker, &worker);
+
+    for (unsigned i = 0; err == CQ_OK && i < start->num_workers; i++) {
+        struct cq_worker_config worker = {
+            .path = control->path,
+            .number = i,
+            .tun = start->tuns[i],
+            .udp = start->udps[i],
+            .no_gso = control->conf->tuning.udp_gso_off,
+        };
+        err = cq_worker_start(&control->workers[i], &worker);
+        if (err == CQ_OK)
+            control->num_workers++;
+    }
+    return err;
 }
 
 static enum cq_err make_loop(struct cq_control *control)
@@ -393,8 +450,8 @@ static enum cq_err make_loop(struct cq_control *control)
     enum cq_err err = cq_clock_timer(&control->timer_fd);
     if (err == CQ_OK)
         err = watch(control, control->timer_fd, EPOLLIN);
-    if (err == CQ_OK)
-        err = watch(control, cq_worker_notify_fd(control->worker), EPOLLIN);
+    for (unsigned i = 0; err == CQ_OK && i < control->num_workers; i++)
+        err = watch(control, cq_worker_notify_fd(control->workers[i]), EPOLLIN);
     if (err == CQ_OK)
         err = watch(control, control->start.channel, EPOLLIN);
     if (err == CQ_OK && control->start.listener >= 0)
@@ -420,7 +477,7 @@ enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *co
     enum cq_err err = cq_source_init(&control->source, start->metrics_socket, start->metrics_memory,
                                      conf->num_peers);
     if (err == CQ_OK) {
-        *reason = "cannot start the packet worker";
+        *reason = "cannot start the packet workers";
         err = make_path(control);
     }
     if (err == CQ_OK) {
@@ -438,8 +495,9 @@ void cq_control_end(struct cq_control *control)
 {
     if (control->conf == NULL)
         return;
-    cq_worker_stop(control->worker);
-    control->worker = NULL;
+    /* The first one last: it says the last word to the peers. */
+    while (control->num_workers > 0)
+        cq_worker_stop(control->workers[--control->num_workers]);
     cq_clients_free(control->clients);
     control->clients = NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * The control thread of a node: owns the engine and the control side of the path, one packet
- * worker, the clients of the control socket and the connection to the monitor. It waits for all of
+ * The control thread of a node: owns the engine and the control side of the path, the
+ * packet workers, the clients of the control socket and the connection to the monitor. It waits for all of
  * them at once and for none in particular; a handshake or a client never delays a packet.
  * Everything here belongs to this one thread.
  */
@@ -26,7 +26,8 @@ struct cq_control {
     struct cq_handover_start start;
     /* Owned. */
     struct cq_path *path;
-    struct cq_worker *worker;
+    struct cq_worker *workers[CQ_PATH_MAX_WORKERS];
+    unsigned num_workers; /* as many as were started */
     struct cq_engine *engine;
     struct cq_clients *clients;
     struct cq_source source;
@@ -35,11 +36,13 @@ struct cq_control {
     uint32_t num_indices;
     int epoll_fd, timer_fd; /* -1: none */
     cq_time started;
-    uint64_t overflows; /* of the worker's queue of handshake datagrams, as last seen */
-    /* An action that the worker could not take yet; until it can, nothing new is given to the
-     * engine. */
+    uint64_t overflows; /* of the workers' queues of handshake datagrams, as last seen */
+    unsigned next_worker; /* whose handshake datagrams come next */
+    /* An action that a worker could not take yet; until it can, nothing new is given to the
+     * engine. Those before next_commanded have it already. */
     struct cq_action blocked;
     bool is_blocked;
+    unsigned next_commanded;
     bool worked; /* secrets may be left on the stack */
     bool ending;
 };
@@ -57,7 +60,7 @@ CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, const stru
 /* Serves until the monitor asks for the end or is gone; the peers have been told then. */
 void cq_control_run(struct cq_control *control);
 
-/* Stops the worker and lets go of the clients. Engine and path stay as they are: their memory is
+/* Stops the workers and lets go of the clients. Engine and path stay as they are: their memory is
  * wiped as a whole by the process that ends (one by one, ten thousands of peers would take
  * seconds). A zeroed control is allowed. */
 void cq_control_end(struct cq_control *control);

@@ -63,6 +63,9 @@ static void write_conf(struct cq_writer *w, const struct cq_conf *conf)
     cq_write_u32(w, conf->fwmark);
     cq_write_u8(w, conf->suites);
     cq_write_u8(w, conf->preferred_suite);
+    cq_write_u8(w, (uint8_t)conf->tuning.tun_offload);
+    cq_write_u8(w, conf->tuning.udp_gso_off);
+    cq_write_u8(w, conf->tuning.udp_gro_off);
     cq_write_u32(w, (uint32_t)conf->num_peers);
 }
 
@@ -240,6 +243,9 @@ static enum cq_err read_all(struct cq_reader *r, struct cq_conf *conf, bool **re
     conf->fwmark = cq_read_u32(r);
     conf->suites = cq_read_u8(r);
     conf->preferred_suite = cq_read_u8(r);
+    conf->tuning.tun_offload = (enum cq_conf_tun_offload)cq_read_u8(r);
+    conf->tuning.udp_gso_off = cq_read_u8(r) != 0;
+    conf->tuning.udp_gro_off = cq_read_u8(r) != 0;
     uint32_t num = cq_read_u32(r);
     if (err != CQ_OK || r->failed || num > CQ_CONF_MAX_PEERS)
         return err != CQ_OK ? err : CQ_ERR_INVALID;

@@ -23,8 +23,9 @@
 struct cq_handover_start {
     int channel;  /* node/channel.h; set by the node itself */
     int listener; /* control socket */
-    struct cq_tun tun;
-    struct cq_udp udp;
+    unsigned num_workers;
+    struct cq_tun tuns[CQ_CONF_MAX_WORKERS]; /* of each worker */
+    struct cq_udp udps[CQ_CONF_MAX_WORKERS]; /* the same; all on one port */
     uint16_t mtu;
     uint32_t fwmark; /* of our datagrams; 0: none */
     struct cq_sandbox_user user;

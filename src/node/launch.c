@@ -70,13 +70,22 @@ _Noreturn static void become_node(const char *interface, int channel, struct cq_
     cq_notify_redirect(sink);
     cq_logging_find(&mine.logging, sink);
     cq_handover_set_start(handover, &mine);
-    int fds[] = {
-        channel,      handover->fd,        mine.listener,       mine.tun.fd,           mine.udp.fd4,
-        mine.udp.fd6, mine.metrics_socket, mine.metrics_memory, mine.logging.target.fd};
+    int fds[CQ_LAUNCH_MAX_FDS] = {channel,
+                                  handover->fd,
+                                  mine.listener,
+                                  mine.metrics_socket,
+                                  mine.metrics_memory,
+                                  mine.logging.target.fd};
+    size_t num_fds = 6;
+    for (unsigned i = 0; i < mine.num_workers; i++) {
+        fds[num_fds++] = mine.tuns[i].fd;
+        fds[num_fds++] = mine.udps[i].fd4;
+        fds[num_fds++] = mine.udps[i].fd6;
+    }
     snprintf(name, sizeof(name), "%s", interface);
     snprintf(handover_text, sizeof(handover_text), "%d", handover->fd);
     snprintf(channel_text, sizeof(channel_text), "%d", channel);
-    int error = cq_launch_become(argv, fds, sizeof(fds) / sizeof(fds[0]));
+    int error = cq_launch_become(argv, fds, num_fds);
     snprintf(reason, sizeof(reason), "cannot execute /proc/self/exe: %s", strerror(error));
     (void)!cq_channel_send(channel, CQ_CHANNEL_FAILED, 0, NULL, reason, strlen(reason));
     _exit(1);

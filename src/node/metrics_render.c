@@ -279,15 +279,37 @@ static void render_traffic(const struct render *r)
     put_batches(r, &open, &w->open);
 }
 
+static void put_offloads(const struct render *r, const struct cq_metric *metric,
+                         const uint64_t values[CQ_OFFLOAD_COUNT])
+{
+    head(r, metric);
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
+        char labels[64];
+        snprintf(labels, sizeof(labels), "offload=\"%s\"", cq_offload_name((enum cq_offload)i));
+        cq_metric_sample_u64(r->out, metric, labels, values[i]);
+    }
+}
+
 static void render_worker(const struct render *r)
 {
     static const struct cq_metric queue = {"cryprq_queue_length", CQ_METRIC_GAUGE, "",
                                            "What waits at this moment."};
     static const struct cq_metric offload = {"cryprq_offload_active", CQ_METRIC_GAUGE, "",
                                              "Whether an offload is in use (1)."};
-    static const struct cq_metric fallbacks = {"cryprq_gso_fallbacks", CQ_METRIC_COUNTER, "",
-                                               "Destinations for which UDP GSO was switched off."};
+    static const struct cq_metric fallbacks = {
+        "cryprq_offload_fallbacks", CQ_METRIC_COUNTER, "",
+        "Times that an offload was refused while running and given up."};
+    static const struct cq_metric workers = {"cryprq_workers", CQ_METRIC_GAUGE, "",
+                                             "Threads that move packets."};
     const struct cq_worker_status *w = &r->node->worker;
+    const uint64_t on[CQ_OFFLOAD_COUNT] = {
+        [CQ_OFFLOAD_TUN_HEADER] = w->tun_header,
+        [CQ_OFFLOAD_TUN_CSUM] = (w->tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0,
+        [CQ_OFFLOAD_TUN_TSO] = (w->tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0,
+        [CQ_OFFLOAD_TUN_USO] = (w->tun_offloads & CQ_TUN_OFFLOAD_USO) != 0,
+        [CQ_OFFLOAD_UDP_GSO] = w->udp_gso,
+        [CQ_OFFLOAD_UDP_GRO] = w->udp_gro,
+    };
     uint64_t staged = 0;
 
     for (size_t i = 0; i < r->view->num_peers; i++)
@@ -296,15 +318,9 @@ static void render_worker(const struct render *r)
     cq_metric_sample_u64(r->out, &queue, "queue=\"handshake\"", w->num_datagrams);
     cq_metric_sample_u64(r->out, &queue, "queue=\"command\"", w->num_commands);
     cq_metric_sample_u64(r->out, &queue, "queue=\"staged\"", staged);
-    head(r, &offload);
-    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_csum\"",
-                         (w->tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0);
-    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_tso\"",
-                         (w->tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0);
-    cq_metric_sample_u64(r->out, &offload, "offload=\"tun_uso\"",
-                         (w->tun_offloads & CQ_TUN_OFFLOAD_USO) != 0);
-    cq_metric_sample_u64(r->out, &offload, "offload=\"udp_gso\"", w->udp_gso);
-    single(r, &fallbacks, w->gso_fallbacks);
+    single(r, &workers, r->node->num_workers);
+    put_offloads(r, &offload, on);
+    put_offloads(r, &fallbacks, w->fallbacks);
 }
 
 /* ---- peers ---- */

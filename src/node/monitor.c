@@ -40,8 +40,9 @@ struct monitor {
     struct cq_undo undo;
     struct cq_keeper keeper;
     struct cq_netlink *nl;
-    struct cq_tun tun;
-    struct cq_udp udp;
+    unsigned num_workers;
+    struct cq_tun tuns[CQ_CONF_MAX_WORKERS];
+    struct cq_udp udps[CQ_CONF_MAX_WORKERS];
     struct cq_network network;
     struct cq_sandbox_user user;
     struct cq_names names;
@@ -52,7 +53,7 @@ struct monitor {
     struct cq_metrics metrics;
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
-    bool has_names;
+    bool has_names, has_sockets;
     bool has_device_line; /* the journal says where the interface ends */
     bool stopping;        /* a signal asked for the end */
 };
@@ -100,16 +101,47 @@ static bool start_journal(struct monitor *m)
     return true;
 }
 
+/* One per core up to a limit; on one or two cores one does both directions. */
+static unsigned choose_num_workers(const struct cq_conf *conf)
+{
+    enum { ENOUGH = 4 };
+    unsigned cpus = cq_process_num_cpus();
+
+    if (conf->tuning.num_workers > 0)
+        return conf->tuning.num_workers;
+    if (cpus <= 2)
+        return 1;
+    return cpus < ENOUGH ? cpus : ENOUGH;
+}
+
+static struct cq_tun_options tun_options(const struct monitor *m)
+{
+    enum cq_conf_tun_offload wanted = m->conf->tuning.tun_offload;
+
+    return (struct cq_tun_options){
+        .name = m->name,
+        .multi_queue = m->num_workers > 1,
+        .no_vnet = wanted == CQ_CONF_TUN_OFFLOAD_OFF,
+        .without = wanted == CQ_CONF_TUN_OFFLOAD_ON    ? 0
+                   : wanted == CQ_CONF_TUN_OFFLOAD_TSO ? CQ_TUN_OFFLOAD_USO
+                                                       : CQ_TUN_OFFLOAD_USO | CQ_TUN_OFFLOAD_TSO,
+    };
+}
+
 static bool open_device(struct monitor *m)
 {
-    struct cq_tun_options options = {.name = m->name};
+    struct cq_tun_options options = tun_options(m);
+    enum cq_err err = CQ_OK;
 
     if (if_nametoindex(m->name) != 0)
         return cq_fail(m->failure, "there is an interface %s already", m->name);
-    enum cq_err err = cq_tun_open(&m->tun, &options);
+    for (unsigned i = 0; err == CQ_OK && i < m->num_workers; i++) {
+        err = cq_tun_open(&m->tuns[i], &options);
+        if (err != CQ_OK)
+            m->tuns[i].fd = -1;
+    }
     if (err == CQ_OK)
         return true;
-    m->tun.fd = -1;
     if (err == CQ_ERR_EXISTS)
         return cq_fail(m->failure, "there is an interface %s already", m->name);
     return cq_fail(m->failure, "cannot open /dev/net/tun: %s%s", strerror(errno),
@@ -138,12 +170,15 @@ static bool record_hooks(struct monitor *m, const char *kind, const struct cq_co
 static bool open_sockets(struct monitor *m)
 {
     uint16_t port = m->conf->has_listen_port ? m->conf->listen_port : 0;
-    struct cq_udp_options options = {.port = port, .fwmark = m->network.mark};
-    enum cq_err err = cq_udp_open(&m->udp, &options);
+    struct cq_udp_options options = {
+        .port = port, .fwmark = m->network.mark, .no_gro = m->conf->tuning.udp_gro_off};
+    enum cq_err err = cq_udp_open_group(m->udps, m->num_workers, &options);
 
-    if (err == CQ_OK)
+    if (err == CQ_OK) {
+        m->port = m->udps[0].port;
+        m->has_sockets = true;
         return true;
-    m->udp.fd4 = m->udp.fd6 = -1;
+    }
     if (err == CQ_ERR_EXISTS)
         return cq_fail(m->failure, "UDP port %u is in use", port);
     return cq_fail(m->failure, "cannot open UDP port %u: %s", port, strerror(errno));
@@ -160,7 +195,7 @@ static bool set_up_network(struct monitor *m)
         good = cq_fail(m->failure, "cannot open netlink: %s", strerror(errno));
     good = good && cq_network_plan(&m->network, m->conf, m->nl, ifindex, m->failure) &&
            open_sockets(m) &&
-           cq_network_set_up(&m->network, m->mtu, m->udp.port, &m->undo, m->failure);
+           cq_network_set_up(&m->network, m->mtu, m->port, &m->undo, m->failure);
     if (lock >= 0)
         close(lock);
     return good;
@@ -183,6 +218,26 @@ static bool open_control_socket(struct monitor *m)
     m->listener = -1;
     return cq_fail(m->failure, "cannot make the control socket in %s: %s", cq_file_runtime_dir(),
                    err == CQ_ERR_RANGE ? "the path is too long" : strerror(errno));
+}
+
+static void tell_missing(const struct monitor *m, enum cq_offload offload, bool missing)
+{
+    if (missing)
+        cq_log(CQ_EVENT_NO_OFFLOAD, cq_field_text("interface", m->name),
+               cq_field_text("offload", cq_offload_name(offload)));
+}
+
+/* What was wanted and the kernel does not have. */
+static void tell_missing_offloads(const struct monitor *m)
+{
+    struct cq_tun_options wanted = tun_options(m);
+    unsigned missing = wanted.no_vnet ? 0 : ~(wanted.without | m->tuns[0].offloads);
+
+    tell_missing(m, CQ_OFFLOAD_TUN_HEADER, !wanted.no_vnet && !m->tuns[0].vnet);
+    tell_missing(m, CQ_OFFLOAD_TUN_CSUM, (missing & CQ_TUN_OFFLOAD_CSUM) != 0);
+    tell_missing(m, CQ_OFFLOAD_TUN_TSO, (missing & CQ_TUN_OFFLOAD_TSO) != 0);
+    tell_missing(m, CQ_OFFLOAD_TUN_USO, (missing & CQ_TUN_OFFLOAD_USO) != 0);
+    tell_missing(m, CQ_OFFLOAD_UDP_GRO, !m->conf->tuning.udp_gro_off && !m->udps[0].gro);
 }
 
 /* The first message of the node: it serves, or says why it cannot. */
@@ -213,11 +268,17 @@ static bool await_node(struct monitor *m)
     }
 }
 
+static void close_sockets(struct monitor *m)
+{
+    for (unsigned i = 0; m->has_sockets && i < m->num_workers; i++)
+        cq_udp_close(&m->udps[i]);
+    m->has_sockets = false;
+}
+
 static bool start_node(struct monitor *m)
 {
     struct cq_handover_start start = {.listener = m->listener,
-                                      .tun = m->tun,
-                                      .udp = m->udp,
+                                      .num_workers = m->num_workers,
                                       .mtu = m->mtu,
                                       .fwmark = m->network.mark,
                                       .user = m->user,
@@ -225,6 +286,8 @@ static bool start_node(struct monitor *m)
                                       .metrics_socket = m->metrics.node_end,
                                       .metrics_memory = m->metrics.snapshot.fd};
 
+    memcpy(start.tuns, m->tuns, sizeof(start.tuns));
+    memcpy(start.udps, m->udps, sizeof(start.udps));
     cq_handover_set_start(m->options->handover, &start);
     bool started =
         cq_launch(&m->node, m->name, m->options->handover, &start, m->options->sink, m->failure);
@@ -233,8 +296,7 @@ static bool start_node(struct monitor *m)
         /* The node has its own now. */
         close(m->listener);
         m->listener = -1;
-        m->port = m->udp.port;
-        cq_udp_close(&m->udp);
+        close_sockets(m);
     }
     started = started && await_node(m);
     cq_handover_wipe(m->options->handover);
@@ -343,6 +405,7 @@ static bool set_up(struct monitor *m)
         resolve_early(m);
     if (!set_up_network(m) || !cq_metrics_open(&m->metrics, m->conf, m->failure) || !start_node(m))
         return false;
+    tell_missing_offloads(m);
     tell_early(m);
     cq_metrics_start(&m->metrics, &m->user, m->options->sink);
     if (cq_undo_device(&m->undo) != CQ_OK)
@@ -494,9 +557,8 @@ static void end_device(void *ctx)
                    cq_field_int("status", WEXITSTATUS(status)));
     }
     cq_metrics_end(&m->metrics);
-    if (m->tun.fd >= 0)
-        cq_tun_close(&m->tun);
-    m->tun.fd = -1;
+    for (unsigned i = 0; i < m->num_workers; i++)
+        cq_tun_close(&m->tuns[i]);
     cq_network_wipe(&m->network);
 }
 
@@ -515,8 +577,7 @@ static void put_back(struct monitor *m)
     end_device(m);
     if (m->listener >= 0)
         close(m->listener);
-    if (m->udp.fd4 >= 0 || m->udp.fd6 >= 0)
-        cq_udp_close(&m->udp);
+    close_sockets(m);
     cq_handover_wipe(m->options->handover);
     cq_netlink_close(m->nl);
     cq_keeper_dismiss(&m->keeper);
@@ -562,12 +623,15 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
                         .lock.fd = -1,
                         .undo.fd = -1,
                         .keeper.pipe_fd = -1,
-                        .tun.fd = -1,
-                        .udp = {.fd4 = -1, .fd6 = -1},
+                        .num_workers = choose_num_workers(options->conf),
                         .signal_fd = -1,
                         .generation_fd = -1,
                         .listener = -1};
 
+    for (unsigned i = 0; i < CQ_CONF_MAX_WORKERS; i++) {
+        m.tuns[i].fd = -1;
+        m.udps[i].fd4 = m.udps[i].fd6 = -1;
+    }
     cq_metrics_init(&m.metrics);
     cq_process_set_name("cryprq-monitor");
     cq_logging_start(CQ_NOTIFY_STAY);

@@ -79,6 +79,18 @@ void cq_report_event(const struct cq_control *control, const struct cq_action *a
     }
 }
 
+void cq_report_fallback(const struct cq_control *control, const struct cq_worker_fallback *fallback)
+{
+    char address[CQ_ADDR_TEXT_MAX];
+    bool has_address = fallback->to.ip.family != CQ_FAMILY_NONE;
+
+    cq_log(CQ_EVENT_OFFLOAD_GIVEN_UP, cq_field_text("interface", control->conf->interface),
+           cq_field_text("offload", cq_offload_name(fallback->offload)),
+           cq_field_text("endpoint",
+                         has_address ? cq_addr_format(&fallback->to, address) : NULL),
+           cq_field_text("reason", strerror(fallback->error)));
+}
+
 static uint64_t whole_secs(cq_time from, cq_time to)
 {
     return to > from ? (uint64_t)((to - from) / CQ_NS_PER_S) : 0;
@@ -175,6 +187,30 @@ static void add_flag(struct cq_node_status *out, bool set, const char *flag)
         snprintf(out->flags[out->num_flags++], CQ_STATUS_FLAG_MAX + 1, "%s", flag);
 }
 
+static void fill_offloads(struct cq_node_status *out, const struct cq_snapshot_node *node)
+{
+    const struct cq_worker_status *w = &node->worker;
+    const bool on[CQ_OFFLOAD_COUNT] = {
+        [CQ_OFFLOAD_TUN_HEADER] = w->tun_header,
+        [CQ_OFFLOAD_TUN_CSUM] = (w->tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0,
+        [CQ_OFFLOAD_TUN_TSO] = (w->tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0,
+        [CQ_OFFLOAD_TUN_USO] = (w->tun_offloads & CQ_TUN_OFFLOAD_USO) != 0,
+        [CQ_OFFLOAD_UDP_GSO] = w->udp_gso,
+        [CQ_OFFLOAD_UDP_GRO] = w->udp_gro,
+    };
+
+    out->has_offloads = true;
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
+        out->offload_fallbacks[i] = w->fallbacks[i];
+        out->offloads[i] = on[i]                    ? CQ_OFFLOAD_ON
+                           : node->switched_off[i]  ? CQ_OFFLOAD_SWITCHED_OFF
+                           : w->fallbacks[i] > 0    ? CQ_OFFLOAD_GIVEN_UP
+                                                    : CQ_OFFLOAD_UNAVAILABLE;
+    }
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
+        add_flag(out, on[i], cq_offload_name((enum cq_offload)i));
+}
+
 void cq_report_node(struct cq_node_status *out, const char *interface,
                     const struct cq_snapshot_node *node)
 {
@@ -196,10 +232,7 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->keys_sent = node->engine.keys_sent;
     out->keys_erased = node->engine.keys_erased;
     memcpy(out->drops, node->drops, sizeof(out->drops));
-    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_CSUM) != 0, "tun_csum");
-    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_TSO) != 0, "tun_tso");
-    add_flag(out, (node->worker.tun_offloads & CQ_TUN_OFFLOAD_USO) != 0, "tun_uso");
-    add_flag(out, node->worker.udp_gso, "udp_gso");
+    fill_offloads(out, node);
     add_flag(out, node->has_ipv4, "ipv4");
     add_flag(out, node->has_ipv6, "ipv6");
 }

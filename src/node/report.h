@@ -14,6 +14,10 @@
 /* One line for a CQ_ACTION_LOG. */
 void cq_report_event(const struct cq_control *control, const struct cq_action *action);
 
+/* One line for an offload that a worker does without from now on. */
+void cq_report_fallback(const struct cq_control *control,
+                        const struct cq_worker_fallback *fallback);
+
 /* Fills *out, which the caller frees with cq_node_status_free. CQ_ERR_NOMEM (*out is zeroed). */
 CQ_MUST_CHECK enum cq_err cq_report_status(const struct cq_control *control,
                                            struct cq_node_status *out, cq_time now);

@@ -47,11 +47,35 @@ void cq_source_ready(struct cq_source *source)
     }
 }
 
+static void add_drops(struct cq_snapshot_node *out, const struct cq_counters *counters)
+{
+    for (int i = 0; i < CQ_DROP_COUNT; i++)
+        out->drops[i] += cq_counter_get(&counters->drops[i]);
+}
+
+static void fill_workers(const struct cq_control *control, struct cq_snapshot_node *out)
+{
+    const struct cq_conf_tuning *tuning = &control->conf->tuning;
+    struct cq_worker_status one;
+
+    out->num_workers = control->num_workers;
+    for (unsigned i = 0; i < control->num_workers; i++) {
+        add_drops(out, cq_worker_counters(control->workers[i]));
+        cq_worker_get_status(control->workers[i], i == 0 ? &out->worker : &one);
+        if (i > 0)
+            cq_worker_status_add(&out->worker, &one);
+    }
+    out->switched_off[CQ_OFFLOAD_TUN_HEADER] = tuning->tun_offload >= CQ_CONF_TUN_OFFLOAD_OFF;
+    out->switched_off[CQ_OFFLOAD_TUN_CSUM] = tuning->tun_offload > CQ_CONF_TUN_OFFLOAD_CHECKSUM;
+    out->switched_off[CQ_OFFLOAD_TUN_TSO] = tuning->tun_offload > CQ_CONF_TUN_OFFLOAD_TSO;
+    out->switched_off[CQ_OFFLOAD_TUN_USO] = tuning->tun_offload > CQ_CONF_TUN_OFFLOAD_ON;
+    out->switched_off[CQ_OFFLOAD_UDP_GSO] = tuning->udp_gso_off;
+    out->switched_off[CQ_OFFLOAD_UDP_GRO] = tuning->udp_gro_off;
+}
+
 void cq_source_fill_node(const struct cq_control *control, struct cq_snapshot_node *out,
                          cq_time now)
 {
-    const struct cq_counters *mine = cq_engine_counters(control->engine);
-    const struct cq_counters *its = cq_worker_counters(control->worker);
     const struct cq_handover_start *start = &control->start;
 
     memset(out, 0, sizeof(*out));
@@ -61,19 +85,17 @@ void cq_source_fill_node(const struct cq_control *control, struct cq_snapshot_no
     memcpy(out->id, control->identity->id, sizeof(out->id));
     if (start->metrics_addr.ip.family != CQ_FAMILY_NONE)
         cq_addr_format(&start->metrics_addr, out->metrics_address);
-    out->listen_port = start->udp.port;
+    out->listen_port = start->udps[0].port;
     out->mtu = start->mtu;
     out->rotate_secs = control->conf->rotate_secs;
     out->fwmark = start->fwmark;
     out->suites = control->conf->suites;
     out->preferred_suite = control->conf->preferred_suite;
-    out->has_ipv4 = start->udp.fd4 >= 0;
-    out->has_ipv6 = start->udp.fd6 >= 0;
-    out->num_workers = 1;
-    for (int i = 0; i < CQ_DROP_COUNT; i++)
-        out->drops[i] = cq_counter_get(&mine->drops[i]) + cq_counter_get(&its->drops[i]);
+    out->has_ipv4 = start->udps[0].fd4 >= 0;
+    out->has_ipv6 = start->udps[0].fd6 >= 0;
+    add_drops(out, cq_engine_counters(control->engine));
+    fill_workers(control, out);
     cq_engine_get_status(control->engine, &out->engine, now);
-    cq_worker_get_status(control->worker, &out->worker);
     out->counts = control->source.counts;
 }
 

@@ -35,6 +35,7 @@ enum {
     TUN_BATCH = 32, /* frames of one round */
     TUN_BUFFER = CQ_PATH_FRAME_MAX + 1 + CQ_PATH_SLACK,
     MAX_FDS = 4,
+    FALLBACKS = 16, /* waiting to be told; a power of two */
 };
 
 struct command {
@@ -60,7 +61,8 @@ struct cq_worker {
     _Atomic bool quit;
     _Atomic bool notified; /* notify_fd was written and not acknowledged yet */
 
-    struct cq_ring command_ring, datagram_ring;
+    struct cq_ring command_ring, datagram_ring, fallback_ring;
+    struct cq_worker_fallback fallbacks[FALLBACKS];
     struct command *commands;
     struct cq_worker_datagram *datagrams;
 
@@ -74,7 +76,7 @@ struct cq_worker {
     cq_time now;
 
     _Atomic unsigned offloads;
-    _Atomic uint64_t gso_fallbacks, frames_written, wakeups;
+    _Atomic uint64_t num_fallbacks[CQ_OFFLOAD_COUNT], frames_written, wakeups;
     struct batches seal, open;
     uint64_t sealed; /* total of the path when a batch was last counted */
 };
@@ -90,6 +92,22 @@ static void count_batch(struct batches *b, uint64_t num)
         slot++;
     cq_counter_add(&b->counts[slot], 1);
     cq_counter_add(&b->packets, num);
+}
+
+/* Counts that an offload is not used any more, and has it told. */
+static void note_fallback(struct cq_worker *w, enum cq_offload offload, const struct cq_addr *to,
+                          int error)
+{
+    uint32_t slot = 0;
+
+    cq_counter_add(&w->num_fallbacks[offload], 1);
+    w->must_notify = true;
+    if (!cq_ring_reserve(&w->fallback_ring, FALLBACKS, &slot))
+        return;
+    w->fallbacks[slot] = (struct cq_worker_fallback){.offload = offload, .error = error};
+    if (to != NULL)
+        w->fallbacks[slot].to = *to;
+    cq_ring_commit(&w->fallback_ring);
 }
 
 /* ---- sending ---- */
@@ -109,10 +127,12 @@ static void flush_out(struct cq_worker *w)
         const struct cq_path_send *s = &out->sends[i];
         sends[i] = (struct cq_udp_send){&s->route, s->data, s->len, s->segment, s->ecn};
     }
+    uint64_t fallbacks = w->tx.num_fallbacks;
     size_t lost = cq_udp_send(&w->config.udp, &w->tx, sends, out->num_sends);
     if (lost > 0)
         cq_drop_count(cq_path_worker_counters(w->path), CQ_DROP_SEND_ERROR, lost);
-    atomic_store_explicit(&w->gso_fallbacks, w->tx.num_fallbacks, memory_order_relaxed);
+    for (; fallbacks < w->tx.num_fallbacks; fallbacks++)
+        note_fallback(w, CQ_OFFLOAD_UDP_GSO, &w->tx.fallback, w->tx.fallback_error);
     cq_path_out_reset(out);
 }
 
@@ -167,6 +187,9 @@ static void stop_merging(struct cq_worker *w, const struct cq_path_in_frame *fra
     bool udp = frame->vnet.gso_type == CQ_VNET_GSO_UDP_L4;
     unsigned gone = udp ? CQ_TUN_OFFLOAD_USO : CQ_TUN_OFFLOAD_TSO;
 
+    /* Frames that were merged before the first one was refused may follow it. */
+    if (udp ? w->in.uso : w->in.tso)
+        note_fallback(w, udp ? CQ_OFFLOAD_TUN_USO : CQ_OFFLOAD_TUN_TSO, NULL, EINVAL);
     if (udp)
         w->in.uso = false;
     else
@@ -542,6 +565,17 @@ enum cq_err cq_worker_command(struct cq_worker *worker, const struct cq_action *
     return CQ_OK;
 }
 
+bool cq_worker_next_fallback(struct cq_worker *worker, struct cq_worker_fallback *out)
+{
+    uint32_t slot = 0;
+
+    if (!cq_ring_peek(&worker->fallback_ring, FALLBACKS, &slot))
+        return false;
+    *out = worker->fallbacks[slot];
+    cq_ring_release(&worker->fallback_ring);
+    return true;
+}
+
 static uint64_t get(const _Atomic uint64_t *p)
 {
     return cq_counter_get(p);
@@ -554,14 +588,45 @@ static void get_batches(const struct batches *b, struct cq_worker_batches *out)
     out->packets = get(&b->packets);
 }
 
+static void add_batches(struct cq_worker_batches *sum, const struct cq_worker_batches *b)
+{
+    for (int i = 0; i < CQ_WORKER_BATCH_SIZES; i++)
+        sum->counts[i] += b->counts[i];
+    sum->packets += b->packets;
+}
+
+void cq_worker_status_add(struct cq_worker_status *sum, const struct cq_worker_status *w)
+{
+    sum->tun_offloads &= w->tun_offloads;
+    sum->tun_header = sum->tun_header && w->tun_header;
+    sum->udp_gso = sum->udp_gso && w->udp_gso;
+    sum->udp_gro = sum->udp_gro && w->udp_gro;
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
+        sum->fallbacks[i] += w->fallbacks[i];
+    sum->sealed += w->sealed;
+    sum->sealed_bytes += w->sealed_bytes;
+    sum->opened += w->opened;
+    sum->opened_bytes += w->opened_bytes;
+    sum->frames_read += w->frames_read;
+    sum->frames_written += w->frames_written;
+    sum->inner_sent += w->inner_sent;
+    sum->inner_received += w->inner_received;
+    sum->wakeups += w->wakeups;
+    sum->num_datagrams += w->num_datagrams;
+    sum->num_commands += w->num_commands;
+    add_batches(&sum->seal, &w->seal);
+    add_batches(&sum->open, &w->open);
+}
+
 void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_status *out)
 {
     const struct cq_path_totals *t = cq_path_worker_totals(worker->path);
 
     *out = (struct cq_worker_status){
         .tun_offloads = atomic_load_explicit(&worker->offloads, memory_order_relaxed),
+        .tun_header = worker->config.tun.vnet,
         .udp_gso = !worker->config.no_gso,
-        .gso_fallbacks = get(&worker->gso_fallbacks),
+        .udp_gro = worker->config.udp.gro,
         .sealed = get(&t->sealed),
         .sealed_bytes = get(&t->sealed_bytes),
         .opened = get(&t->opened),
@@ -574,6 +639,8 @@ void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_statu
         .num_datagrams = cq_ring_count(&worker->datagram_ring),
         .num_commands = cq_ring_count(&worker->command_ring),
     };
+    for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
+        out->fallbacks[i] = get(&worker->num_fallbacks[i]);
     get_batches(&worker->seal, &out->seal);
     get_batches(&worker->open, &out->open);
 }

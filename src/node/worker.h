@@ -18,6 +18,7 @@
 #include "base/addr.h"
 #include "base/counter.h"
 #include "base/err.h"
+#include "base/offload.h"
 #include "engine/action.h"
 #include "os/tun.h"
 #include "os/udp.h"
@@ -81,6 +82,16 @@ void cq_worker_pop_datagram(struct cq_worker *worker);
 CQ_MUST_CHECK enum cq_err cq_worker_command(struct cq_worker *worker,
                                             const struct cq_action *action);
 
+/* An offload that the kernel took at the start and refused later. */
+struct cq_worker_fallback {
+    enum cq_offload offload;
+    struct cq_addr to; /* UDP_GSO: the destination that it is switched off for; else family NONE */
+    int error;         /* the errno that said so */
+};
+
+/* The oldest one not told yet. More than 16 at a time are only counted (cq_worker_status). */
+bool cq_worker_next_fallback(struct cq_worker *worker, struct cq_worker_fallback *out);
+
 /* How many batches of at most 1, 2, 4, ... 128 packets there were, and larger ones. */
 enum { CQ_WORKER_BATCH_SIZES = 9 };
 
@@ -91,8 +102,9 @@ struct cq_worker_batches {
 
 struct cq_worker_status {
     unsigned tun_offloads; /* CQ_TUN_OFFLOAD_* in use; merging may be switched off at run time */
-    bool udp_gso;
-    uint64_t gso_fallbacks;        /* destinations for which UDP GSO was switched off at run time */
+    bool tun_header;       /* a virtio header stands before each frame */
+    bool udp_gso, udp_gro;
+    uint64_t fallbacks[CQ_OFFLOAD_COUNT]; /* at run time; UDP_GSO: destinations */
     uint64_t sealed, sealed_bytes; /* records and bytes of their datagrams */
     uint64_t opened, opened_bytes;
     uint64_t frames_read, frames_written; /* TUN system calls: super-packets count once */
@@ -103,6 +115,9 @@ struct cq_worker_status {
     uint32_t num_datagrams, num_commands; /* waiting at this moment */
 };
 void cq_worker_get_status(const struct cq_worker *worker, struct cq_worker_status *out);
+
+/* Adds what another worker did; an offload is in use where all workers use it. */
+void cq_worker_status_add(struct cq_worker_status *sum, const struct cq_worker_status *w);
 
 /* Drop counters of this worker. */
 const struct cq_counters *cq_worker_counters(const struct cq_worker *worker);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,16 @@ static int wait_for_either(int first, int second, cq_time deadline)
 bool cq_process_wait_end(int watch_fd, cq_time timeout)
 {
     return wait_for_either(watch_fd, -1, cq_clock_now() + timeout) == 1;
+}
+
+unsigned cq_process_num_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than the set has room for */
+    return n > 0 ? (unsigned)n : 1;
 }
 
 void cq_process_close_others(const int *keep, int num_keep)

@@ -24,6 +24,9 @@ CQ_MUST_CHECK enum cq_err cq_process_signal(int watch_fd, int signal);
 /* Whether the watched process ended within the time. */
 bool cq_process_wait_end(int watch_fd, cq_time timeout);
 
+/* How many processors this process may run on; at least 1. */
+unsigned cq_process_num_cpus(void);
+
 /* Closes all descriptors from 3 on but `keep` (num_keep of them, ascending). */
 void cq_process_close_others(const int *keep, int num_keep);
 

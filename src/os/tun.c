@@ -29,16 +29,19 @@ static enum cq_err open_error(void)
     }
 }
 
-/* Asks for the most first; kernels before 6.2 do not know USO. */
-static unsigned negotiate(int fd)
+/* Asks for the most first; kernels before 6.2 do not know USO. Super-packets need partial
+ * checksums. */
+static unsigned negotiate(int fd, unsigned without)
 {
     static const unsigned wishes[] = {
         CQ_TUN_OFFLOAD_CSUM | CQ_TUN_OFFLOAD_TSO | CQ_TUN_OFFLOAD_USO,
         CQ_TUN_OFFLOAD_CSUM | CQ_TUN_OFFLOAD_TSO,
+        CQ_TUN_OFFLOAD_CSUM,
     };
 
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++)
-        if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
+        if ((wishes[i] & without) == 0 &&
+            ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
             return wishes[i];
     (void)ioctl(fd, TUNSETOFFLOAD, 0UL);
     return 0;
@@ -51,7 +54,7 @@ static enum cq_err attach(struct cq_tun *tun, const struct cq_tun_options *optio
 
     memset(&request, 0, sizeof(request));
     memcpy(request.ifr_name, options->name, strlen(options->name));
-    tun->vnet = !options->no_offloads;
+    tun->vnet = !options->no_vnet;
     request.ifr_flags = (short)(flags | (tun->vnet ? IFF_VNET_HDR : 0));
     int rc = ioctl(tun->fd, TUNSETIFF, &request);
     if (rc != 0 && errno == EINVAL && tun->vnet) {
@@ -63,7 +66,7 @@ static enum cq_err attach(struct cq_tun *tun, const struct cq_tun_options *optio
         return open_error();
     memcpy(tun->name, request.ifr_name, sizeof(tun->name));
     tun->name[sizeof(tun->name) - 1] = '\0';
-    tun->offloads = tun->vnet ? negotiate(tun->fd) : 0;
+    tun->offloads = tun->vnet ? negotiate(tun->fd, options->without) : 0;
     return CQ_OK;
 }
 

@@ -31,7 +31,8 @@ struct cq_tun {
 struct cq_tun_options {
     const char *name; /* may hold "%d" for a number of the kernel's choice */
     bool multi_queue; /* further queues are opened with the same name and this set */
-    bool no_offloads;
+    bool no_vnet;     /* no virtio header, and so no offloads */
+    unsigned without; /* CQ_TUN_OFFLOAD_* that are not asked for */
 };
 
 /*

@@ -39,8 +39,6 @@ static bool set_options(int fd, int family, const struct cq_udp_options *options
     bool ok;
 
     set_buffers(fd);
-    if (!options->no_gro)
-        set_optional(fd, IPPROTO_UDP, UDP_GRO, 1);
     if (options->fwmark != 0 && !set_required(fd, SOL_SOCKET, SO_MARK, (int)options->fwmark))
         return false;
     if (family == AF_INET) {
@@ -55,6 +53,13 @@ static bool set_options(int fd, int family, const struct cq_udp_options *options
         set_optional(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
     }
     return ok;
+}
+
+/* Whether sockets of the same user may share the port from now on. */
+static bool share_port(const struct cq_udp *udp)
+{
+    return (udp->fd4 < 0 || set_required(udp->fd4, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+           (udp->fd6 < 0 || set_required(udp->fd6, SOL_SOCKET, SO_REUSEPORT, 1));
 }
 
 static bool bind_any(int fd, int family, uint16_t port)
@@ -74,7 +79,9 @@ static int open_socket(int family, uint16_t port, const struct cq_udp_options *o
 
     if (fd < 0)
         return -1;
-    if (set_options(fd, family, options) && bind_any(fd, family, port))
+    if (set_options(fd, family, options) &&
+        (!options->shared || set_required(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+        bind_any(fd, family, port))
         return fd;
     int saved = errno;
     close(fd);
@@ -95,6 +102,13 @@ static uint16_t bound_port(int fd)
     return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
 }
 
+/* Without it every datagram comes by itself. */
+static void switch_gro_on(struct cq_udp *udp)
+{
+    udp->gro = (udp->fd4 < 0 || set_required(udp->fd4, IPPROTO_UDP, UDP_GRO, 1)) &&
+               (udp->fd6 < 0 || set_required(udp->fd6, IPPROTO_UDP, UDP_GRO, 1));
+}
+
 static bool open_both(struct cq_udp *udp, const struct cq_udp_options *options)
 {
     *udp = (struct cq_udp){.fd4 = -1, .fd6 = -1, .port = options->port};
@@ -112,6 +126,8 @@ static bool open_both(struct cq_udp *udp, const struct cq_udp_options *options)
     }
     if (udp->port == 0)
         udp->port = bound_port(udp->fd4);
+    if (!options->no_gro)
+        switch_gro_on(udp);
     return true;
 }
 
@@ -126,6 +142,39 @@ enum cq_err cq_udp_open(struct cq_udp *udp, const struct cq_udp_options *options
     if (errno == EADDRINUSE)
         return CQ_ERR_EXISTS;
     return errno == EPERM || errno == EACCES ? CQ_ERR_PERM : CQ_ERR_IO;
+}
+
+enum cq_err cq_udp_open_group(struct cq_udp *udps, size_t num,
+                              const struct cq_udp_options *options)
+{
+    struct cq_udp_options more = *options;
+    size_t opened = 0;
+
+    /* The first one is bound for itself alone, so that a port in use is noticed, and shared
+     * afterwards. */
+    more.shared = false;
+    enum cq_err err = cq_udp_open(&udps[0], &more);
+    if (err != CQ_OK || num == 1)
+        return err;
+    more.port = udps[0].port;
+    more.shared = true;
+    if (!share_port(&udps[0]))
+        err = CQ_ERR_IO;
+    for (opened = 1; err == CQ_OK && opened < num; opened++) {
+        err = cq_udp_open(&udps[opened], &more);
+        /* A family that went missing meanwhile would be served by some and not by others. */
+        if (err == CQ_OK && (udps[opened].fd4 < 0) != (udps[0].fd4 < 0))
+            err = CQ_ERR_IO;
+        if (err == CQ_OK && (udps[opened].fd6 < 0) != (udps[0].fd6 < 0))
+            err = CQ_ERR_IO;
+    }
+    if (err == CQ_OK)
+        return CQ_OK;
+    int saved = errno;
+    while (opened > 0)
+        cq_udp_close(&udps[--opened]);
+    errno = saved;
+    return err;
 }
 
 void cq_udp_close(struct cq_udp *udp)

@@ -27,12 +27,14 @@ enum {
 struct cq_udp {
     int fd4, fd6; /* -1: this family is not available */
     uint16_t port;
+    bool gro; /* the kernel merges what arrives together (UDP_GRO), in all families */
 };
 
 struct cq_udp_options {
     uint16_t port;   /* 0: any that is free in both families */
     uint32_t fwmark; /* SO_MARK; 0: none */
-    bool no_gro;
+    bool no_gro;     /* configuration */
+    bool shared;     /* joins others on the port that are shared (cq_udp_open_group's own) */
 };
 
 /*
@@ -41,6 +43,14 @@ struct cq_udp_options {
  * (errno says why). *udp has no open descriptor then.
  */
 CQ_MUST_CHECK enum cq_err cq_udp_open(struct cq_udp *udp, const struct cq_udp_options *options);
+/*
+ * The same for `num` receivers on one port: the kernel gives each datagram to one of them, by a
+ * hash of addresses and ports, so that all datagrams of one sender come to the same one, in their
+ * order (SO_REUSEPORT). Nobody else's socket may have the port at the start. Each is closed with
+ * cq_udp_close.
+ */
+CQ_MUST_CHECK enum cq_err cq_udp_open_group(struct cq_udp *udps, size_t num,
+                                            const struct cq_udp_options *options);
 /* For one that was opened; both descriptors are -1 afterwards. */
 void cq_udp_close(struct cq_udp *udp);
 
@@ -59,6 +69,8 @@ struct cq_udp_tx {
     bool gso_off;           /* never use UDP GSO */
     uint64_t num_fallbacks; /* destinations for which UDP GSO was switched off at run time */
     uint64_t num_unsent;    /* datagrams that the kernel refused */
+    struct cq_addr fallback; /* the last of those destinations */
+    int fallback_error;      /* the errno that said so */
     struct cq_addr no_gso[CQ_UDP_NO_GSO];
 };
 

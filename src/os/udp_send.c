@@ -178,10 +178,12 @@ static size_t send_carefully(const struct cq_udp *udp, struct cq_udp_tx *tx,
     if (num == 1)
         return send_with_any_local(udp, send, 0) ? 0 : 1;
     bool allowed = may_segment(tx, &send->route->remote);
+    int error = 0;
     if (allowed) {
         if (send_with_any_local(udp, send, WITH_SEGMENTS))
             return 0;
-        if (errno != EIO && errno != EINVAL && errno != EMSGSIZE)
+        error = errno;
+        if (error != EIO && error != EINVAL && error != EMSGSIZE)
             return num;
     }
     size_t lost = send_one_by_one(udp, send);
@@ -189,6 +191,8 @@ static size_t send_carefully(const struct cq_udp *udp, struct cq_udp_tx *tx,
     if (allowed && lost < num) {
         *remembered(tx, &send->route->remote) = send->route->remote;
         tx->num_fallbacks++;
+        tx->fallback = send->route->remote;
+        tx->fallback_error = error;
     }
     return lost;
 }

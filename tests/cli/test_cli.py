@@ -229,6 +229,10 @@ def usage_errors():
         (["run", "--listen=65536"], "--listen is not a port"),
         (["run", "--address", "10.0.0.1/33"], "--address is not like"),
         (["run", "--address", "0.0.0.0/0"], "--address is not an address that an interface can have"),
+        (["run", "--tun-offload", "uso"], "--tun-offload is not on, tso, checksum or off"),
+        (["run", "--udp-gso", "maybe"], "--udp-gso is not on or off"),
+        (["run", "--udp-gro", "o"], "--udp-gro is not on or off"),
+        (["run", "--workers", "16"], "--workers is not auto, or a number from 1 to 15"),
         (["run", "--rotate-secs", "59"], "--rotate-secs is not a number from 60 to 3600"),
         (["run", "--rotate-secs", "99999999999"], "--rotate-secs is not a number"),
         (["run", "--interface", "0123456789abcdef"], "--interface is not a name"),
@@ -260,6 +264,10 @@ def environment_errors():
     cases = [
         ({"CRYPRQ_LOG": "loud"}, "CRYPRQ_LOG is not error, warn, info or debug"),
         ({"CRYPRQ_LOG_FORMAT": "xml"}, "CRYPRQ_LOG_FORMAT is neither kv nor json"),
+        ({"CRYPRQ_TUN_OFFLOAD": "most"}, "CRYPRQ_TUN_OFFLOAD is not on, tso, checksum or off"),
+        ({"CRYPRQ_UDP_GSO": "0"}, "CRYPRQ_UDP_GSO is not on or off"),
+        ({"CRYPRQ_UDP_GRO": "0"}, "CRYPRQ_UDP_GRO is not on or off"),
+        ({"CRYPRQ_WORKERS": "0"}, "CRYPRQ_WORKERS is not auto, or a number from 1 to 15"),
         ({"CRYPRQ_ROTATE_SECS": "3601"}, "CRYPRQ_ROTATE_SECS is not a number from 60 to 3600"),
         ({"CRYPRQ_ALLOW_PEERS": "x"}, "CRYPRQ_ALLOW_PEERS is not a list"),
         ({"CRYPRQ_ALLOW_PEERS": f"{ID_B}=1.0.0.0/8,x"}, "CRYPRQ_ALLOW_PEERS is not a list"),
@@ -411,7 +419,13 @@ STATUS = {
     "version": 1, "peer_id": ID_C, "interface": "wan0", "listen_port": 51820, "fwmark": 51820, "mtu": 1420,
     "metrics_address": "127.0.0.1:9464",
     "rotate_secs": 300, "uptime_secs": 8, "num_workers": 2, "num_pending": 0, "under_load": False, "cookies_sent": 1,
-    "keys_sent": 1, "keys_erased": 1, "suites": ["aes-256-gcm"], "flags": ["udp_gso"], "drops": {"bad_mac1": 5},
+    "keys_sent": 1, "keys_erased": 1, "suites": ["aes-256-gcm"], "flags": ["udp_gso"],
+    "offloads": {
+        "tun_header": {"state": "on", "fallbacks": 0}, "tun_csum": {"state": "on", "fallbacks": 0},
+        "tun_tso": {"state": "given_up", "fallbacks": 1}, "tun_uso": {"state": "unavailable", "fallbacks": 0},
+        "udp_gso": {"state": "switched_off", "fallbacks": 2}, "udp_gro": {"state": "on", "fallbacks": 0},
+    },
+    "drops": {"bad_mac1": 5},
     "peers": [
         {
             "peer_id": KEY, "name": "", "has_psk": False, "key_known": False, "handshaking": True, "endpoint": "",
@@ -446,6 +460,12 @@ TEXT = f"""interface: wan0
   mtu: 1420
   rotation: every 300 seconds
   metrics: 127.0.0.1:9464
+  workers: 2
+  offloads: tun_header, tun_csum, udp_gro
+  offloads switched off: udp_gso
+  offloads that the kernel lacks: tun_uso
+  offloads given up: tun_tso
+  udp_gso given up for: 2 destinations
 
 peer: {ID_B}
   name: laptop

@@ -220,6 +220,7 @@ class Node:
         self.config = directory / f"{name}.conf"
         self.log = directory / f"{name}.log"
         self.process = None
+        self.program = CRYPRQ       # that runs the node
         self.env = {"CRYPRQ_RUNTIME_DIR": str(self.runtime), "CRYPRQ_STATE_DIR": str(self.state),
                     "CRYPRQ_LOG": "debug"}
         for folder in (self.runtime, self.state):
@@ -246,7 +247,7 @@ class Node:
     def start(self, *arguments):
         """`cryprq run` without waiting for anything."""
         with self.log.open("ab") as log:
-            self.process = self.namespace.popen(CRYPRQ, "run", *(arguments or [self.config]), env=self.env,
+            self.process = self.namespace.popen(self.program, "run", *(arguments or [self.config]), env=self.env,
                                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self.process
 

@@ -49,6 +49,10 @@ static void test_everything(void **state)
                                "Suites = chacha20-poly1305, AES-256-GCM\n"
                                "AnswerKeys = off\n"
                                "PushKeys = Off\n"
+                               "TunOffload = Checksum\n"
+                               "UdpGso = off\n"
+                               "UdpGro = OFF\n"
+                               "Workers = 15\n"
                                "PreUp = echo before %i = ok\n"
                                "PostUp = one\n"
                                "PostUp = two # not three\n"
@@ -92,6 +96,9 @@ static void test_everything(void **state)
     assert_int_equal(conf.rotate_secs, 60);
     assert_true(conf.answer_keys_off && !conf.answer_keys_on);
     assert_true(conf.push_keys_off);
+    assert_int_equal(conf.tuning.tun_offload, CQ_CONF_TUN_OFFLOAD_CHECKSUM);
+    assert_true(conf.tuning.udp_gso_off && conf.tuning.udp_gro_off);
+    assert_int_equal(conf.tuning.num_workers, 15);
     assert_int_equal(conf.suites, 3);
     assert_int_equal(conf.preferred_suite, CQ_CONF_SUITE_CHACHA20_POLY1305);
     assert_string_equal(conf.pre_up.items[0], "echo before %i = ok");
@@ -108,7 +115,7 @@ static void test_everything(void **state)
     assert_int_equal(p->num_allowed_ips, 3);
     check_prefix(&p->allowed_ips[1], "fd00::2/128");
     check_prefix(&p->allowed_ips[2], "10.0.0.0/8");
-    assert_int_equal(p->allowed_positions[1].line, 25);
+    assert_int_equal(p->allowed_positions[1].line, 29);
     assert_int_equal(p->allowed_positions[1].column, 28);
     assert_string_equal(p->endpoint.host, "vpn.example.org");
     assert_false(p->endpoint.is_numeric);
@@ -190,6 +197,14 @@ static const struct {
     {IF "FwMark = 0x100000000\n", 3, 10, "FwMark is not off, or a number of 32 bits"},
     {IF "AnswerKeys = yes\n", 3, 14, "AnswerKeys is neither on nor off"},
     {IF "PushKeys = 1\n", 3, 12, "PushKeys is neither on nor off"},
+    {IF "TunOffload = uso\n", 3, 14, "TunOffload is not on, tso, checksum or off"},
+    {IF "TunOffload = o\n", 3, 14, "TunOffload is not on, tso, checksum or off"},
+    {IF "UdpGso = yes\n", 3, 10, "UdpGso is neither on nor off"},
+    {IF "UdpGro = 0\n", 3, 10, "UdpGro is neither on nor off"},
+    {IF "Workers = 0\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
+    {IF "Workers = 16\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
+    {IF "Workers = 1x\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
+    {IF "Workers = 001\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
     {IF "RotateSecs = 59\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "RotateSecs = 3601\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "Suites = aes-128-gcm\n", 3, 10, "Suites is a list of aes-256-gcm and chacha20-poly1305"},
@@ -218,8 +233,8 @@ static const struct {
      "unknown key \"AllowedIPs\" in [Interface]: it belongs in [Peer]"},
     {IF "Frobnicate = 1\n", 3, 1,
      "unknown key \"Frobnicate\" in [Interface]: known are PrivateKey, PrivateKeyFile, ListenPort, "
-     "Address, MTU, Table, FwMark, RotateSecs, Suites, AnswerKeys, PushKeys, PreUp, PostUp, "
-     "PreDown, PostDown, "
+     "Address, MTU, Table, FwMark, RotateSecs, Suites, AnswerKeys, PushKeys, TunOffload, "
+     "UdpGso, UdpGro, Workers, PreUp, PostUp, PreDown, PostDown, "
      "MetricsAddress, MetricsToken, MetricsTokenFile, MetricsPeers, MetricsWireGuard"},
     /* A key that lost its line is not repeated in the message. */
     {IF "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 3, 1, "unknown key in [Interface]: "},

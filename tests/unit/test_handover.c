@@ -68,12 +68,13 @@ static void test_round_trip(void **state)
     bool *out_replied;
     struct cq_handover made, taken;
     struct cq_handover_start start = {
-        .listener = 7, .tun = {.fd = 5, .offloads = 3, .name = "wan0"}, .mtu = 1380, .fwmark = 9};
+        .listener = 7, .num_workers = 1, .tuns = {{.fd = 5, .offloads = 3, .name = "wan0"}}, .mtu = 1380, .fwmark = 9};
     struct cq_handover_start out_start;
 
     (void)state;
     parse(&in);
     in.answer_keys_off = in.push_keys_off = true;
+    in.tuning = (struct cq_conf_tuning){CQ_CONF_TUN_OFFLOAD_TSO, true, true, 0};
     memset(&key, 0x5a, sizeof(key));
     assert_int_equal(cq_handover_make(&made, &in, cached, replied), CQ_OK);
     cq_handover_set_start(&made, &start);
@@ -84,6 +85,8 @@ static void test_round_trip(void **state)
     assert_true(out.has_listen_port && out.answer_keys_off && out.push_keys_off);
     assert_false(out.answer_keys_on);
     assert_int_equal(out.mtu, in.mtu);
+    assert_int_equal(out.tuning.tun_offload, CQ_CONF_TUN_OFFLOAD_TSO);
+    assert_true(out.tuning.udp_gso_off && out.tuning.udp_gro_off);
     assert_int_equal(out.rotate_secs, in.rotate_secs);
     assert_int_equal(out.suites, in.suites);
     assert_int_equal(out.preferred_suite, in.preferred_suite);

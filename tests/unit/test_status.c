@@ -79,6 +79,10 @@ static void fill(struct cq_node_status *s)
         .num_workers = 2,
         .flags = {"udp_gso", "tun_offload"},
         .num_flags = 2,
+        .has_offloads = true,
+        .offloads = {CQ_OFFLOAD_ON, CQ_OFFLOAD_ON, CQ_OFFLOAD_GIVEN_UP, CQ_OFFLOAD_UNAVAILABLE,
+                     CQ_OFFLOAD_ON, CQ_OFFLOAD_SWITCHED_OFF},
+        .offload_fallbacks = {0, 0, 1, 0, 12, 0},
         .num_pending = 9,
         .under_load = true,
         .cookies_sent = 10,
@@ -158,6 +162,10 @@ static void test_names(void **state)
         "\"send_fault\":\"no_route\",\"elsewhere\":\"192.0.2.7:5\",\"reason\":\"all_well\"}",
         "\"attempt\":null",
         "\"flags\":[\"udp_gso\",\"tun_offload\"]",
+        "\"offloads\":{\"tun_header\":{\"state\":\"on\",\"fallbacks\":0},",
+        "\"tun_tso\":{\"state\":\"given_up\",\"fallbacks\":1},",
+        "\"udp_gso\":{\"state\":\"on\",\"fallbacks\":12},"
+        "\"udp_gro\":{\"state\":\"switched_off\",\"fallbacks\":0}}",
     };
     struct cq_node_status status;
     char *text;
@@ -191,6 +199,11 @@ static void test_changed_texts(void **state)
         {"\"interface\":\"wan0\"", "\"interface\":\"0123456789abcdef\"", CQ_ERR_INVALID},
         {"\"interface\":\"wan0\"", "\"interface\":\"a\\u0000b\"", CQ_ERR_INVALID},
         {"\"interface\":\"wan0\",", "", CQ_ERR_INVALID},
+        {"\"state\":\"given_up\"", "\"state\":\"unheard_of\"", CQ_OK},
+        {"\"state\":\"given_up\"", "\"state\":1", CQ_ERR_INVALID},
+        {"\"fallbacks\":12", "\"fallbacks\":-1", CQ_ERR_INVALID},
+        {"\"udp_gro\":", "\"udp_grow\":", CQ_ERR_INVALID},
+        {"\"offloads\":", "\"outloads\":", CQ_OK},
         {"\"mtu\":1420", "\"mtu\":1420,\"mtu\":1421", CQ_ERR_INVALID},
         {"10.9.0.0/24", "10.9.0.0/33", CQ_ERR_INVALID},
         {"0123456789abcdef", "0123456789ABCDEF", CQ_ERR_INVALID},
