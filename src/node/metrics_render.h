@@ -5,6 +5,7 @@
 #ifndef CQ_NODE_METRICS_RENDER_H
 #define CQ_NODE_METRICS_RENDER_H
 
+#include "node/metrics_peers.h"
 #include "node/metrics_text.h"
 #include "node/snapshot.h"
 #include "os/procinfo.h"
@@ -30,8 +31,9 @@ struct cq_metrics_view {
     const char *texts;
     const struct cq_peer_status *peers;
     struct cq_procinfo usage[CQ_METRICS_PROCESSES]; /* num_threads 0: not known */
-    uint32_t max_peers; /* of those with labels of their own; the rest is "other" */
-    bool wireguard;     /* also under the names of WireGuard's exporters */
+    uint32_t max_peers;               /* of those with labels of their own; the rest is "other" */
+    bool wireguard;                   /* also under the names of WireGuard's exporters */
+    struct cq_metrics_labels *labels; /* kept for the next time; NULL: they are not */
 };
 
 /* The text format 0.0.4, or OpenMetrics 1.0. */

@@ -29,6 +29,7 @@ struct server {
     struct cq_snapshot_node node;
     struct cq_peer_status *peers;
     struct cq_procinfo usage[CQ_METRICS_PROCESSES];
+    struct cq_metrics_labels labels;
 };
 
 static const cq_time patience_at_start = 5 * CQ_NS_PER_S;
@@ -125,6 +126,7 @@ static bool look(void *ctx, struct cq_metrics_view *out, bool with_usage)
         .peers = s->peers,
         .max_peers = s->start.max_peers,
         .wireguard = s->start.wireguard,
+        .labels = &s->labels,
     };
     memcpy(out->usage, s->usage, sizeof(out->usage));
     return true;

@@ -292,6 +292,42 @@ static void test_other_peers(void **state)
     expect_in(render(true), "# TYPE cryprq_bytes counter\n");
 }
 
+/* Labels that are kept say the same as those made anew, also when what they are made of changed. */
+static void test_kept_labels(void **state)
+{
+    struct cq_metrics_labels labels = {0};
+    char *anew = NULL;
+
+    (void)state;
+    make_sample();
+    for (int i = 0; i < 8; i++) {
+        if (i == 1)
+            sample.infos[1].id[5] = 7;
+        else if (i == 2)
+            strcpy(sample.infos[2].name, "later");
+        else if (i == 3)
+            sample.prefixes[1].bits = 65;
+        else if (i == 4)
+            sample.view.max_peers = 1;
+        else if (i == 5)
+            sample.view.wireguard = false;
+        else if (i == 6)
+            sample.view.interface = "wan1";
+        else if (i == 7)
+            sample.view.num_peers = 1;
+        sample.view.labels = NULL;
+        anew = strdup(render(false));
+        sample.view.labels = &labels;
+        for (int again = 0; again < 2; again++) {
+            const char *made_for = labels.own.data;
+            assert_string_equal(render(false), anew);
+            assert_true(again == 0 || labels.own.data == made_for);
+        }
+        free(anew);
+    }
+    cq_metrics_labels_free(&labels);
+}
+
 static void test_page(void **state)
 {
     struct cq_text text = {0};
@@ -463,9 +499,9 @@ int main(void)
         cmocka_unit_test(test_growth),      cmocka_unit_test(test_heads),
         cmocka_unit_test(test_histogram),   cmocka_unit_test(test_durations),
         cmocka_unit_test(test_all_metrics), cmocka_unit_test(test_other_peers),
-        cmocka_unit_test(test_page),        cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_host),        cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_kept_labels), cmocka_unit_test(test_page),
+        cmocka_unit_test(test_snapshot),    cmocka_unit_test(test_host),
+        cmocka_unit_test(test_accept),      cmocka_unit_test(test_token),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
