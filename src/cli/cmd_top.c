@@ -8,6 +8,7 @@
 #include "os/usage.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,7 +193,37 @@ static void switch_interface(struct top *t)
     forget_samples(t);
     t->view.paused = false;
     t->view.message = NULL;
+    t->view.first = 0;
     t->next = 0;
+}
+
+/* False: it is no such key. */
+static bool scroll(struct cq_top_view *view, int key)
+{
+    size_t room = cq_top_room(view), page = room > 1 ? room - 1 : 1, *first = &view->first;
+
+    switch (key) {
+    case CQ_KEY_UP:
+        *first -= *first > 0;
+        return true;
+    case CQ_KEY_DOWN:
+        *first += 1; /* drawing sets a bound */
+        return true;
+    case CQ_KEY_PAGE_UP:
+        *first -= *first < page ? *first : page;
+        return true;
+    case CQ_KEY_PAGE_DOWN:
+        *first += page;
+        return true;
+    case CQ_KEY_HOME:
+        *first = 0;
+        return true;
+    case CQ_KEY_END:
+        *first = SIZE_MAX;
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* False: quit. */
@@ -201,10 +232,13 @@ static bool take_key(struct top *t, int key)
     static const char sort_keys[] = "nrtad"; /* in the order of enum cq_top_sort */
     const char *sort = key > ' ' && key < DELETE ? strchr(sort_keys, key) : NULL;
 
+    if (scroll(&t->view, key))
+        return true;
     if (t->view.filtering) {
         edit_filter(&t->view, key);
     } else if (sort != NULL) {
         t->view.sort = (enum cq_top_sort)(sort - sort_keys);
+        t->view.first = 0;
     } else if (key == '/') {
         t->view.filtering = true;
     } else if (key == ESCAPE) {
@@ -293,6 +327,9 @@ const struct cq_cli_command cq_cmd_top = {
             "  n r t a d   sort by name, rate received, rate sent, age of keys, drops\n"
             "  /           show only peers with a text in their name (Enter ends, Escape clears)\n"
             "  p, blank    pause, and go on\n"
+            "  up, down    scroll, where there are more peers than lines; also page up and page "
+            "down,\n"
+            "              Home and End\n"
             "  Tab         next interface\n"
             "  h, ?        help\n"
             "  q           quit\n"

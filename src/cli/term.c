@@ -19,6 +19,8 @@ static struct termios before;
 static sigset_t while_waiting;
 static bool entered;
 static volatile sig_atomic_t ending, stopping;
+static unsigned char input[64]; /* read, and not yet given as keys */
+static size_t input_len;
 
 static void on_end(int number)
 {
@@ -135,18 +137,59 @@ static void stop(void)
     show_screen();
 }
 
-static int read_key(void)
+static void read_more(void)
 {
-    unsigned char bytes[64];
-    ssize_t n = read(STDIN_FILENO, bytes, 1);
+    ssize_t n = read(STDIN_FILENO, input + input_len, sizeof(input) - input_len);
 
-    if (n <= 0)
-        return -1;
-    if (bytes[0] != ESCAPE)
-        return bytes[0];
+    input_len += n > 0 ? (size_t)n : 0;
+}
+
+static void drop_input(size_t len)
+{
+    input_len -= len;
+    memmove(input, input + len, input_len);
+}
+
+/* What a sequence between ESC and its end stands for; 0: nothing. */
+static int key_of_sequence(const unsigned char *text, size_t len)
+{
+    static const struct {
+        const char *text;
+        int key;
+    } keys[] = {
+        {"[A", CQ_KEY_UP},    {"OA", CQ_KEY_UP},       {"[B", CQ_KEY_DOWN},
+        {"OB", CQ_KEY_DOWN},  {"[5~", CQ_KEY_PAGE_UP}, {"[6~", CQ_KEY_PAGE_DOWN},
+        {"[H", CQ_KEY_HOME},  {"OH", CQ_KEY_HOME},     {"[1~", CQ_KEY_HOME},
+        {"[7~", CQ_KEY_HOME}, {"[F", CQ_KEY_END},      {"OF", CQ_KEY_END},
+        {"[4~", CQ_KEY_END},  {"[8~", CQ_KEY_END},
+    };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strlen(keys[i].text) == len && memcmp(keys[i].text, text, len) == 0)
+            return keys[i].key;
+    return 0;
+}
+
+/* The first key of the input; there is one byte at least. */
+static int take_key(void)
+{
+    int key = input[0];
+    size_t len = 1;
+
     /* The rest of a cursor key comes in the same moment. */
-    n = read(STDIN_FILENO, bytes, sizeof(bytes));
-    return n > 0 ? 0 : ESCAPE;
+    if (key == ESCAPE && input_len < 3)
+        read_more();
+    if (key == ESCAPE && input_len > 1) {
+        len = 2;
+        if (input[1] == '[') /* parameters, and one byte that ends it */
+            while (len < input_len && input[len] >= ' ' && input[len] <= '?')
+                len++;
+        if (len < input_len && (input[1] == '[' || input[1] == 'O'))
+            len++;
+        key = key_of_sequence(input + 1, len - 1);
+    }
+    drop_input(len);
+    return key;
 }
 
 int cq_term_wait(int fd, int timeout_ms, bool *out_fd)
@@ -155,6 +198,8 @@ int cq_term_wait(int fd, int timeout_ms, bool *out_fd)
     struct timespec timeout = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
 
     *out_fd = false;
+    if (input_len > 0 && !ending)
+        return take_key();
     int n = ppoll(p, 2, &timeout, &while_waiting);
     if (ending)
         return -1;
@@ -163,5 +208,8 @@ int cq_term_wait(int fd, int timeout_ms, bool *out_fd)
     if (n <= 0)
         return 0;
     *out_fd = p[1].revents != 0;
-    return p[0].revents != 0 ? read_key() : 0;
+    if (p[0].revents == 0)
+        return 0;
+    read_more();
+    return input_len > 0 ? take_key() : -1;
 }

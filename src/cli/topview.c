@@ -277,6 +277,8 @@ static void put_help(struct screen *s)
         "n r t a d   sort by name, rate received, rate sent, age of keys, drops",
         "/           show only peers with this in their name (Enter ends, Escape clears)",
         "p, blank    pause, and go on",
+        "up, down    scroll, where there are more peers than lines; also page up and page down,",
+        "            Home and End",
         "Tab         next interface",
         "h, ?        this help",
         "q           quit",
@@ -293,11 +295,17 @@ static void put_help(struct screen *s)
         put_row(s, row++, "", "%s", "");
 }
 
-static void put_peers(struct screen *s, const struct peer *peers, size_t num)
+size_t cq_top_room(const struct cq_top_view *view)
+{
+    return view->size.rows > FIRST_PEER_ROW ? (size_t)(view->size.rows - FIRST_PEER_ROW) : 0;
+}
+
+static void put_peers(struct screen *s, const struct cq_top_view *view, const struct peer *peers,
+                      size_t num)
 {
     int row = FIRST_PEER_ROW;
 
-    for (size_t i = 0; i < num && row < s->size.rows; i++)
+    for (size_t i = view->first; i < num && row < s->size.rows; i++)
         put_peer(s, row++, &peers[i]);
     while (row < s->size.rows)
         put_row(s, row++, "", "%s", "");
@@ -305,23 +313,23 @@ static void put_peers(struct screen *s, const struct peer *peers, size_t num)
 
 static void put_footer(struct screen *s, const struct cq_top_view *view, size_t num)
 {
-    size_t room = s->size.rows > FIRST_PEER_ROW ? (size_t)(s->size.rows - FIRST_PEER_ROW) : 0;
-    char more[64] = "";
+    size_t room = cq_top_room(view);
+    char position[64] = "";
 
-    if (num > room)
-        snprintf(more, sizeof(more), "  (%zu more do not fit)", num - room);
+    if (num > room && room > 0)
+        snprintf(position, sizeof(position), "%zu-%zu of %zu  ", view->first + 1,
+                 view->first + room, num);
     if (view->filtering)
-        put_row(s, s->size.rows, "", "filter: %s_", view->filter);
+        put_row(s, s->size.rows, "", "%sfilter: %s_", position, view->filter);
     else if (view->message != NULL)
         put_row(s, s->size.rows, "\x1b[1m", "%s", view->message);
     else
         put_row(s, s->size.rows, "",
-                "sort: %s%s%s  [n r t a d] sort [/] filter [p]ause [h]elp [q]uit%s",
-                sorts[view->sort].title, view->filter[0] != '\0' ? "  filter: " : "", view->filter,
-                more);
+                "%ssort: %s%s%s  [n r t a d] sort [/] filter [p]ause [h]elp [q]uit", position,
+                sorts[view->sort].title, view->filter[0] != '\0' ? "  filter: " : "", view->filter);
 }
 
-char *cq_top_draw(const struct cq_top_view *view, const struct cq_top_sample *before,
+char *cq_top_draw(struct cq_top_view *view, const struct cq_top_sample *before,
                   const struct cq_top_sample *now, size_t *out_len)
 {
     struct peer *peers = calloc(now->status.num_peers + 1, sizeof(*peers));
@@ -332,6 +340,8 @@ char *cq_top_draw(const struct cq_top_view *view, const struct cq_top_sample *be
     if (peers == NULL || s.out == NULL)
         goto out;
     num = list_peers(peers, view, before, now);
+    size_t last = num > cq_top_room(view) ? num - cq_top_room(view) : 0;
+    view->first = view->first < last ? view->first : last;
     put_node(&s, view, before, now);
     put_rates(&s, before, now);
     put_drops(&s, before, now);
@@ -340,7 +350,7 @@ char *cq_top_draw(const struct cq_top_view *view, const struct cq_top_sample *be
     if (view->help)
         put_help(&s);
     else
-        put_peers(&s, peers, num);
+        put_peers(&s, view, peers, num);
     put_footer(&s, view, num);
 out:
     if (s.out != NULL && fclose(s.out) != 0) {

@@ -28,11 +28,15 @@ struct cq_top_view {
     bool paused, help;
     const char *message; /* in place of the keys; NULL: none */
     struct cq_term_size size;
+    size_t first; /* peer on the screen */
 };
 
+/* How many peers the screen has room for. */
+size_t cq_top_room(const struct cq_top_view *view);
+
 /* A screen as text with control sequences, malloc'ed; NULL: out of memory. before: NULL where there
- * is no older sample. */
-char *cq_top_draw(const struct cq_top_view *view, const struct cq_top_sample *before,
+ * is no older sample. view->first is brought down to where the last peers fill the screen. */
+char *cq_top_draw(struct cq_top_view *view, const struct cq_top_sample *before,
                   const struct cq_top_sample *now, size_t *out_len);
 
 #endif

@@ -204,8 +204,59 @@ def keys(scene):
     top.press("?")
     top.wait_for(lambda text: "next interface" in text, "help")
     top.press("h")
-    top.press("\x1b[A\x1b[B\t")             # cursor keys mean nothing; there is no other interface
+    top.press("\x1b[A\x1b[B\t")             # nothing to scroll; there is no other interface
     top.wait_for(lambda text: "carol" in text, "the peers after help")
+    top.press("q")
+    equal(top.end(), 0, "status")
+
+
+def scrolling(scene):
+    key = netns.Identity()
+    text = tunnel.interface(key, "10.88.0.1/16")
+    for i in range(50):
+        text += tunnel.peer(netns.Identity().id, f"10.88.1.{i}/32", Name=f"peer{i:02}")
+    a = scene.node(scene.namespace("a"), text)
+    tunnel.start(a)
+    top = Terminal(a, "wan0", rows=24, columns=80)
+    top.press("n")
+
+    def shows(first, last, what):
+        top.wait_for(lambda _: top.peers() == [f"peer{i:02}" for i in range(first, last + 1)]
+                     and top.screen.lines[-1].startswith(f"{first + 1}-{last + 1} of 50  sort: name "), what)
+
+    up, down, page_up, page_down, home, end = "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~", "\x1b[H", "\x1b[F"
+    shows(0, 18, "the first peers")
+    check("[q]uit" in top.screen.lines[-1], top.screen.lines[-1])
+    top.press(up)
+    shows(0, 18, "no more above the first one")
+    top.press(down * 3)
+    shows(3, 21, "three lines down, in one go")
+    top.press("\x1bOA")
+    shows(2, 20, "a line up, from a terminal in application mode")
+    top.press(page_down)
+    shows(20, 38, "a page down, with a line in common")
+    top.press(page_up)
+    shows(2, 20, "a page up")
+    top.press(end)
+    shows(31, 49, "the end")
+    top.press(down + page_down)
+    shows(31, 49, "no more below the last one")
+    top.resize(34, 80)
+    shows(21, 49, "the end on a larger screen")
+    top.resize(14, 100)
+    shows(21, 29, "the same place on a smaller one")
+    top.press(page_up)
+    shows(13, 21, "a page of that size")
+    top.press(home)
+    shows(0, 8, "the beginning")
+    top.press("\x1b[4~/3")
+    top.wait_for(lambda _: top.screen.lines[-1].startswith("6-14 of 14  filter: 3_"), "scrolled, and filtered")
+    top.press("\x1b[3~\x1b[1;5A2\r")      # keys that mean nothing, and one that does
+    top.wait_for(lambda text: "filter: 32 " in text and top.peers() == ["peer32"], "one that is left")
+    check(" of " not in top.screen.lines[-1], top.screen.lines[-1])
+    top.resize(5, 40)
+    top.press(page_down + end + home)
+    top.wait_for(lambda text: text.startswith("wan0") and "of" not in top.screen.lines[-1], "no room for peers")
     top.press("q")
     equal(top.end(), 0, "status")
 
@@ -285,6 +336,7 @@ def main():
         tunnel.run_cases(lab, tap, [
             ("the screen says what show says", content),
             ("sorting, filter, pause and help", keys),
+            ("scrolling", scrolling),
             ("every size of the terminal", sizes),
             ("the terminal is as it was after signals", signals),
             ("the node ends and comes back", node_goes),
