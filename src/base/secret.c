@@ -61,6 +61,7 @@ static struct {
     size_t max_bytes;
     size_t mapped;
     size_t used;
+    uint64_t num_allocations;
     bool require_lock;
 } arena = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -277,6 +278,7 @@ static void *alloc_arena(size_t size)
     if (h != NULL) {
         set_live(h, size, bucket);
         arena.used += size;
+        arena.num_allocations++;
     }
     pthread_mutex_unlock(&arena.mutex);
     return h != NULL ? payload(h) : NULL;
@@ -419,6 +421,14 @@ void cq_secret_usage(size_t *out_used, size_t *out_mapped)
     *out_used = arena.used;
     *out_mapped = arena.mapped;
     pthread_mutex_unlock(&arena.mutex);
+}
+
+uint64_t cq_secret_num_allocations(void)
+{
+    pthread_mutex_lock(&arena.mutex);
+    uint64_t num = arena.num_allocations;
+    pthread_mutex_unlock(&arena.mutex);
+    return num;
 }
 
 static void *alloc_interface(void *ctx, size_t size)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Makes the process's arena. It grows in chunks up to max_bytes. With require_lock, failing to lock
@@ -37,6 +38,9 @@ void cq_secret_free(void *p);
 
 /* Bytes in use and bytes mapped (locked) at present. */
 void cq_secret_usage(size_t *out_used, size_t *out_mapped);
+
+/* How many blocks the arena has handed out so far: what does not grow it does not allocate. */
+uint64_t cq_secret_num_allocations(void);
 
 /* The same as an allocator for pure code. */
 extern const struct cq_allocator cq_secret_allocator;

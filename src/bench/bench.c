@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "bench/machine.h"
 #include "bench/measure.h"
+#include "bench/probe.h"
 #include "bench/report.h"
 #include "bench/suite.h"
 #include "crypto/crypto.h"
@@ -13,7 +14,11 @@ enum { ARENA_MAX = 512 << 20 };
 
 static void fill(struct cq_bench_suite *suite)
 {
+    cq_bench_add_handshake(suite);
     cq_bench_add_crypto(suite);
+    cq_bench_add_path(suite);
+    cq_bench_add_tables(suite);
+    cq_bench_add_memory(suite);
 }
 
 /* Memory as a node has it: libcrypto's too lies in the arena. Locked only where the limits let it.
@@ -67,5 +72,18 @@ enum cq_err cq_bench_run(const struct cq_bench_options *options, struct cq_bench
     else if (err == CQ_OK)
         err = measure(&suite, options, out);
     cq_bench_suite_free(&suite);
+    return err;
+}
+
+enum cq_err cq_bench_probe(const char *what)
+{
+    struct cq_bench_failure failure;
+    double value = 0;
+    enum cq_err err = init(&failure);
+
+    if (err == CQ_OK)
+        err = cq_bench_probe_self(what, &value);
+    if (err == CQ_OK)
+        printf("%.0f\n", value);
     return err;
 }

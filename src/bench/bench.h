@@ -40,8 +40,11 @@ struct cq_bench_failure {
 CQ_MUST_CHECK enum cq_err cq_bench_run(const struct cq_bench_options *options,
                                        struct cq_bench_failure *out);
 
-/* A child of the benchmarks of memory, which it starts as "cryprq bench --probe WHAT": measures
- * itself and writes the result to standard output. CQ_ERR_NOTFOUND: no such probe. */
+/*
+ * What a child of the benchmarks of memory does, which they start as "cryprq bench --probe WHAT":
+ * measures its own memory, undisturbed by what other benchmarks left behind, and writes a number to
+ * standard output. CQ_ERR_NOTFOUND: no such probe; any other error: it failed.
+ */
 CQ_MUST_CHECK enum cq_err cq_bench_probe(const char *what);
 
 #endif

@@ -78,5 +78,9 @@ static inline void cq_bench_consume(const void *p)
 
 /* cases_*.c */
 void cq_bench_add_crypto(struct cq_bench_suite *suite);
+void cq_bench_add_handshake(struct cq_bench_suite *suite);
+void cq_bench_add_memory(struct cq_bench_suite *suite);
+void cq_bench_add_path(struct cq_bench_suite *suite);
+void cq_bench_add_tables(struct cq_bench_suite *suite);
 
 #endif

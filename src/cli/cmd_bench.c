@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum option { JSON, QUICK, LIST, ONLY, BATCHES, BATCH_MS, OPS };
+enum option { JSON, QUICK, LIST, ONLY, BATCHES, BATCH_MS, OPS, PROBE };
 
 static const struct cq_cli_option options[] = {
-    {"json", false},   {"quick", false},   {"list", false}, {"only", true},
-    {"batches", true}, {"batch-ms", true}, {"ops", true},   {NULL, false},
+    {"json", false},    {"quick", false}, {"list", false}, {"only", true}, {"batches", true},
+    {"batch-ms", true}, {"ops", true},    {"probe", true}, {NULL, false},
 };
 
 enum {
@@ -35,8 +35,14 @@ static int take_number(const char *name, const char *text, uint64_t max, uint64_
                         (unsigned long long)max);
 }
 
-static int take(struct cq_bench_options *o, int option, const char *value)
+struct request {
+    struct cq_bench_options options;
+    const char *probe; /* not NULL: a child of ours is to measure itself */
+};
+
+static int take(struct request *r, int option, const char *value)
 {
+    struct cq_bench_options *o = &r->options;
     uint64_t number = 0;
     int status = CQ_EXIT_OK;
 
@@ -65,12 +71,15 @@ static int take(struct cq_bench_options *o, int option, const char *value)
     case OPS:
         status = take_number("ops", value, UINT64_C(1) << 32, &o->ops);
         break;
+    case PROBE:
+        r->probe = value;
+        break;
     }
     return status;
 }
 
 /* --quick comes before the numbers of batches, wherever it stands. */
-static int take_all(struct cq_bench_options *o, int argc, char **argv)
+static int take_all(struct request *r, int argc, char **argv)
 {
     for (int pass = 0; pass < 2; pass++) {
         struct cq_cli_args args = {.command = "bench", .argc = argc, .argv = argv, .at = 1};
@@ -78,7 +87,7 @@ static int take_all(struct cq_bench_options *o, int argc, char **argv)
         while ((option = cq_cli_next(&args, options)) >= 0) {
             if ((option == QUICK) != (pass == 0))
                 continue;
-            int status = take(o, option, args.value);
+            int status = take(r, option, args.value);
             if (status != CQ_EXIT_OK)
                 return status;
         }
@@ -90,19 +99,33 @@ static int take_all(struct cq_bench_options *o, int argc, char **argv)
     return CQ_EXIT_OK;
 }
 
+static int probe(const char *what)
+{
+    enum cq_err err = cq_bench_probe(what);
+
+    if (err == CQ_ERR_NOTFOUND)
+        return cq_cli_usage("bench", "--probe: there is no %.40s", what);
+    return err == CQ_OK ? CQ_EXIT_OK : cq_cli_fail("%s: the benchmark failed", what);
+}
+
 static int run(int argc, char **argv)
 {
-    struct cq_bench_options o = {
-        .batches = BATCHES_DEFAULT,
-        .batch_ms = BATCH_MS_DEFAULT,
-        .progress = isatty(STDERR_FILENO) == 1,
+    struct request r = {
+        .options =
+            {
+                .batches = BATCHES_DEFAULT,
+                .batch_ms = BATCH_MS_DEFAULT,
+                .progress = isatty(STDERR_FILENO) == 1,
+            },
     };
     struct cq_bench_failure failure;
-    int status = take_all(&o, argc, argv);
+    int status = take_all(&r, argc, argv);
 
     if (status != CQ_EXIT_OK)
         return status;
-    enum cq_err err = cq_bench_run(&o, &failure);
+    if (r.probe != NULL)
+        return probe(r.probe);
+    enum cq_err err = cq_bench_run(&r.options, &failure);
     if (err == CQ_ERR_NOTFOUND)
         return cq_cli_usage("bench", "%s", failure.text);
     return err == CQ_OK ? CQ_EXIT_OK : cq_cli_fail("%s", failure.text);

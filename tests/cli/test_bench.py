@@ -99,7 +99,22 @@ def table_is_for_people():
 def every_benchmark_runs_once():
     code, out, err = run("--json", "--ops", "1")
     expect((code, err), (0, ""))
-    expect([r["name"] for r in json.loads(out)["results"] if r["unit"] == "ns/op"], [])
+    results = json.loads(out)["results"]
+    expect([r["name"] for r in results if r["unit"] == "ns/op"], [])
+    expect(len(results), len(names("--only", "memory/")))
+
+
+@test
+def packets_allocate_nothing():
+    code, out, err = run("--json", "--only", "memory/", *BRIEF)
+    expect((code, err), (0, ""))
+    value = {r["name"]: r["samples"] for r in json.loads(out)["results"]}
+    for suite in ("aes-256-gcm", "chacha20-poly1305"):
+        expect(value[f"memory/allocations/{suite}"], [0.0])
+    for smaller, larger in (("peer", "session"), ("engine/1", "engine/10000")):
+        (low,), (high,) = value["memory/" + smaller], value["memory/" + larger]
+        if not 500 < low < high < 200e6:
+            raise AssertionError(f"{smaller} {low}, {larger} {high}")
 
 
 @test
@@ -111,6 +126,7 @@ def wrong_use_is_refused():
         (("--batches", "-3"), "--batches: -3 is not a number"),
         (("--batch-ms", "20000"), "--batch-ms: 20000 is not between 1 and 10000"),
         (("--ops", "many"), "--ops: many is not a number"),
+        (("--probe", "rss/0"), "--probe: there is no rss/0"),
         (("--quick=3",), "--quick takes no value"),
         (("seal",), "it takes options only"),
         (("--slow",), "unknown option --slow"),
