@@ -47,6 +47,7 @@ void cq_conf_free(struct cq_conf *conf)
     free_strings(&conf->post_up);
     free_strings(&conf->pre_down);
     free_strings(&conf->post_down);
+    free_strings(&conf->settings);
     free(conf->private_key_file);
     cq_conf_metrics_free(&conf->metrics);
     cq_secret_free(conf->private_key);
@@ -84,6 +85,16 @@ bool cq_conf_interface_is_valid(const char *text)
     if (len == 0 || len > CQ_CONF_INTERFACE_MAX || strspn(text, allowed) != len)
         return false;
     return strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
+bool cq_conf_name_is_valid(const char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i < len; i++)
+        if (text[i] <= ' ' || text[i] > '~' || strchr("\"'\\,@=", text[i]) != NULL)
+            return false;
+    return len > 0 && len <= CQ_CONF_NAME_MAX;
 }
 
 char *cq_conf_peer_label(const struct cq_conf_peer *peer, char out[CQ_CONF_LABEL_MAX])

@@ -28,13 +28,14 @@ enum {
     CQ_CONF_PATH_MAX = 1023,             /* characters of a file reference */
     CQ_CONF_HOOK_MAX = 4096,             /* characters of a hook command */
     CQ_CONF_MAX_HOOKS = 64,              /* commands of one kind */
+    CQ_CONF_MAX_SETTINGS = 40,           /* keys of [Interface] */
     CQ_CONF_MAX_ADDRESSES = 64,
     CQ_CONF_MAX_ALLOWED_IPS = 65536, /* of one peer */
     CQ_CONF_MAX_PEERS = 65536,
     CQ_CONF_MTU_DEFAULT = 1420, /* 1500 less IPv6 40, UDP 8, record 32 */
     CQ_CONF_MTU_MIN = 576,
     CQ_CONF_MTU_IPV6_MIN = 1280,
-    CQ_CONF_MTU_MAX = 65475, /* 65507 less the 32 bytes of a record */
+    CQ_CONF_MTU_MAX = 65475,         /* 65507 less the 32 bytes of a record */
     CQ_CONF_METRICS_TOKEN_MAX = 256, /* characters of a metrics token */
 };
 
@@ -81,6 +82,7 @@ struct cq_conf_peer {
     char *public_key_file;            /* NULL: none */
     struct cq_public_key *public_key; /* NULL: not given; filled by cq_conf_load_references */
     uint8_t *psk;                     /* CQ_PSK_LEN bytes in secret memory, or NULL: none */
+    bool psk_kept;                    /* has one that is not here: the running node's */
     char *psk_file;                   /* NULL: none */
     struct cq_prefix *allowed_ips;
     size_t num_allowed_ips;
@@ -114,6 +116,7 @@ struct cq_conf {
     char interface[CQ_CONF_INTERFACE_MAX +
                    1];      /* "": not set (a file does not name it, its file name does) */
     uint8_t *private_key;   /* CQ_SECRET_KEY_LEN bytes in secret memory, or NULL: not (yet) there */
+    bool private_key_kept;  /* it is not here: the running node's */
     char *private_key_file; /* NULL: none */
     bool has_listen_port;   /* without one the kernel chooses */
     bool answer_keys_off; /* requests for our public key stay unanswered even with a listen port */
@@ -133,6 +136,10 @@ struct cq_conf {
         post_down; /* commands, "%i" not yet replaced */
     struct cq_conf_metrics metrics;
     struct cq_conf_tuning tuning;
+    /* "Key = value" of [Interface] as the file has it, for keys that a running node cannot change.
+     */
+    struct cq_conf_strings settings;
+    struct cq_conf_position setting_positions[CQ_CONF_MAX_SETTINGS];
     struct cq_conf_peer *peers;
     size_t num_peers;
     struct cq_conf_position private_key_file_position;
@@ -153,6 +160,10 @@ void cq_conf_free(struct cq_conf *conf);
  */
 CQ_MUST_CHECK enum cq_err cq_conf_parse(struct cq_conf *out, const char *buffer, size_t len,
                                         struct cq_conf_error *error);
+
+/* The same, for a file whose [Interface] section or private key may be missing. */
+CQ_MUST_CHECK enum cq_err cq_conf_parse_part(struct cq_conf *out, const char *buffer, size_t len,
+                                             struct cq_conf_error *error);
 
 /* Fills *error; the message is formatted like printf's and truncated. */
 void cq_conf_error_set(struct cq_conf_error *error, struct cq_conf_position position,
@@ -207,6 +218,13 @@ CQ_MUST_CHECK enum cq_err cq_conf_check_own_id(const struct cq_conf *conf,
 CQ_MUST_CHECK enum cq_err cq_conf_parse_endpoint(struct cq_conf_endpoint *out, const char *text,
                                                  const char **reason);
 void cq_conf_endpoint_free(struct cq_conf_endpoint *endpoint);
+/* The reverse; "" where there is none. Returns out. */
+enum { CQ_CONF_ENDPOINT_TEXT_MAX = CQ_CONF_HOST_MAX + 10 };
+char *cq_conf_endpoint_format(const struct cq_conf_endpoint *endpoint,
+                              char out[CQ_CONF_ENDPOINT_TEXT_MAX]);
+
+/* Whether text may be a peer's name: one word of ASCII without quotes, '\\', '@', ',' and '='. */
+bool cq_conf_name_is_valid(const char *text);
 
 /*
  * The content of a key file: base64, canonical, with nothing but white space (at most 64 bytes)

@@ -1,5 +1,6 @@
 #include "conf/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,4 +125,16 @@ void cq_conf_endpoint_free(struct cq_conf_endpoint *endpoint)
 {
     free(endpoint->host);
     *endpoint = (struct cq_conf_endpoint){0};
+}
+
+char *cq_conf_endpoint_format(const struct cq_conf_endpoint *endpoint,
+                              char out[CQ_CONF_ENDPOINT_TEXT_MAX])
+{
+    out[0] = '\0';
+    if (endpoint->host == NULL)
+        return out;
+    bool bare = strchr(endpoint->host, ':') == NULL;
+    snprintf(out, CQ_CONF_ENDPOINT_TEXT_MAX, "%s%s%s:%u", bare ? "" : "[", endpoint->host,
+             bare ? "" : "]", endpoint->port);
+    return out;
 }

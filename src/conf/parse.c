@@ -1,5 +1,7 @@
 #include "conf/value.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -8,35 +10,36 @@
  * Invariant: `at` points into the line, so that every message has its column.
  */
 
-enum { MAX_KEYS = 32 };
+enum { MAX_KEYS = CQ_CONF_MAX_SETTINGS };
 
 struct key {
     const char *name;
     cq_conf_value_fn *read;
     bool repeats; /* may stand on several lines, which accumulate */
     bool may_be_empty;
+    bool live; /* of [Interface]: a running node can take another value over */
 };
 
 static const struct key interface_keys[] = {
-    {"PrivateKey", cq_conf_value_private_key},
-    {"PrivateKeyFile", cq_conf_value_private_key_file},
+    {"PrivateKey", cq_conf_value_private_key, .live = true},
+    {"PrivateKeyFile", cq_conf_value_private_key_file, .live = true},
     {"ListenPort", cq_conf_value_listen_port},
-    {"Address", cq_conf_value_address, .repeats = true},
+    {"Address", cq_conf_value_address, .repeats = true, .live = true},
     {"MTU", cq_conf_value_mtu},
     {"Table", cq_conf_value_table},
     {"FwMark", cq_conf_value_fwmark},
-    {"RotateSecs", cq_conf_value_rotate_secs},
-    {"Suites", cq_conf_value_suites},
-    {"AnswerKeys", cq_conf_value_answer_keys},
-    {"PushKeys", cq_conf_value_push_keys},
+    {"RotateSecs", cq_conf_value_rotate_secs, .live = true},
+    {"Suites", cq_conf_value_suites, .live = true},
+    {"AnswerKeys", cq_conf_value_answer_keys, .live = true},
+    {"PushKeys", cq_conf_value_push_keys, .live = true},
     {"TunOffload", cq_conf_value_tun_offload},
     {"UdpGso", cq_conf_value_udp_gso},
     {"UdpGro", cq_conf_value_udp_gro},
     {"Workers", cq_conf_value_workers},
-    {"PreUp", cq_conf_value_pre_up, .repeats = true},
-    {"PostUp", cq_conf_value_post_up, .repeats = true},
-    {"PreDown", cq_conf_value_pre_down, .repeats = true},
-    {"PostDown", cq_conf_value_post_down, .repeats = true},
+    {"PreUp", cq_conf_value_pre_up, .repeats = true, .live = true},
+    {"PostUp", cq_conf_value_post_up, .repeats = true, .live = true},
+    {"PreDown", cq_conf_value_pre_down, .repeats = true, .live = true},
+    {"PostDown", cq_conf_value_post_down, .repeats = true, .live = true},
     {"MetricsAddress", cq_conf_value_metrics_address},
     {"MetricsToken", cq_conf_value_metrics_token},
     {"MetricsTokenFile", cq_conf_value_metrics_token_file},
@@ -91,6 +94,7 @@ struct parser {
     unsigned interface_line; /* 0: no [Interface] yet */
     struct cq_conf_position interface_position;
     unsigned seen[MAX_KEYS]; /* lines of the present section's keys; 0: not there */
+    bool is_part;            /* no private key and no [Interface] is needed */
     bool peer_has_id;
 };
 
@@ -179,7 +183,7 @@ static enum cq_err end_section(struct parser *p)
     case SECTION_NONE:
         return CQ_OK;
     case SECTION_INTERFACE:
-        if (conf->private_key == NULL && conf->private_key_file == NULL)
+        if (conf->private_key == NULL && conf->private_key_file == NULL && !p->is_part)
             return cq_conf_value_fail(&p->v, p->section_position,
                                       "[Interface] has no PrivateKey or PrivateKeyFile");
         return CQ_OK;
@@ -236,6 +240,30 @@ static bool is_key_text(struct cq_conf_text t)
     return t.len > 0;
 }
 
+/* For whoever compares two files. A token, which is secret, is compared by itself. */
+static enum cq_err keep_setting(struct parser *p, const struct key *k, struct cq_conf_text value,
+                                struct cq_conf_position at)
+{
+    struct cq_conf *conf = p->v.conf;
+    size_t num = conf->settings.num, size = strlen(k->name) + value.len + 4;
+    char *text;
+
+    if (k->read == cq_conf_value_metrics_token)
+        return CQ_OK;
+    text = malloc(size);
+    if (text == NULL || num == CQ_CONF_MAX_SETTINGS) {
+        free(text);
+        return cq_conf_value_fail_nomem(&p->v, "keys");
+    }
+    int len = snprintf(text, size, "%s = %.*s", k->name, (int)value.len, value.p);
+    enum cq_err err = cq_conf_add_string(&conf->settings, text, (size_t)len);
+    free(text);
+    if (err != CQ_OK)
+        return cq_conf_value_fail_nomem(&p->v, "keys");
+    conf->setting_positions[num] = at;
+    return CQ_OK;
+}
+
 /* "Key = value"; line is trimmed and free of comments. */
 static enum cq_err read_setting(struct parser *p, struct cq_conf_text line)
 {
@@ -264,7 +292,12 @@ static enum cq_err read_setting(struct parser *p, struct cq_conf_text line)
                                   k->name);
     p->v.key = k->name;
     p->peer_has_id |= k->read == cq_conf_value_peer_id;
-    return value.len > 0 ? k->read(&p->v, value) : CQ_OK;
+    if (value.len == 0)
+        return CQ_OK;
+    enum cq_err err = k->read(&p->v, value);
+    return err == CQ_OK && p->section == SECTION_INTERFACE && !k->live
+               ? keep_setting(p, k, value, at)
+               : err;
 }
 
 /* Bytes that no text has, which some program along the way would cut off or show as something else.
@@ -311,7 +344,7 @@ static enum cq_err finish(struct parser *p)
 
     if (err != CQ_OK)
         return err;
-    if (p->interface_line == 0)
+    if (p->interface_line == 0 && !p->is_part)
         return cq_conf_value_fail(&p->v, (struct cq_conf_position){0}, "no [Interface] section");
     if (conf->mtu != 0 && conf->mtu < CQ_CONF_MTU_IPV6_MIN)
         for (size_t i = 0; i < conf->num_addresses; i++)
@@ -349,10 +382,10 @@ static enum cq_err parse(struct parser *p, struct cq_conf_text rest)
     return finish(p);
 }
 
-enum cq_err cq_conf_parse(struct cq_conf *out, const char *buffer, size_t len,
-                          struct cq_conf_error *error)
+static enum cq_err parse_file(struct cq_conf *out, const char *buffer, size_t len, bool is_part,
+                              struct cq_conf_error *error)
 {
-    struct parser p = {.v = {.conf = out, .error = error}};
+    struct parser p = {.v = {.conf = out, .error = error}, .is_part = is_part};
 
     *error = (struct cq_conf_error){0};
     cq_conf_init(out);
@@ -360,4 +393,16 @@ enum cq_err cq_conf_parse(struct cq_conf *out, const char *buffer, size_t len,
     if (err != CQ_OK)
         cq_conf_free(out);
     return err;
+}
+
+enum cq_err cq_conf_parse(struct cq_conf *out, const char *buffer, size_t len,
+                          struct cq_conf_error *error)
+{
+    return parse_file(out, buffer, len, false, error);
+}
+
+enum cq_err cq_conf_parse_part(struct cq_conf *out, const char *buffer, size_t len,
+                               struct cq_conf_error *error)
+{
+    return parse_file(out, buffer, len, true, error);
 }

@@ -35,6 +35,12 @@ enum cq_err cq_engine_remove_peer(struct cq_engine *e, uint32_t number, cq_time 
     return CQ_OK;
 }
 
+bool cq_engine_psk_is(const struct cq_engine *e, uint32_t number, const uint8_t psk[CQ_PSK_LEN])
+{
+    const struct cq_peer *peer = cq_engine_peer(e, number);
+    return peer != NULL && cq_equal_ct(peer->psk, psk, CQ_PSK_LEN);
+}
+
 static void change_psk(struct cq_engine *e, struct cq_peer *peer, const uint8_t psk[CQ_PSK_LEN],
                        cq_time now)
 {

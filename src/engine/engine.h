@@ -83,6 +83,9 @@ CQ_MUST_CHECK enum cq_err cq_engine_update_peer(struct cq_engine *engine, uint32
                                                 unsigned what, const struct cq_peer_config *config,
                                                 cq_time now);
 
+/* Whether the peer has this pre-shared key (all zero: none); in constant time. */
+bool cq_engine_psk_is(const struct cq_engine *engine, uint32_t number, const uint8_t psk[32]);
+
 /* Replaces the allowed IPs of several peers as one change; a prefix that moves from one to another
  * always has an owner. CQ_ERR_NOTFOUND, CQ_ERR_NOMEM: nothing is changed. */
 struct cq_peer_prefixes {

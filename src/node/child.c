@@ -70,7 +70,10 @@ static bool prepare_memory(struct child *c, int handover_fd)
 static bool take_handover(struct child *c, int handover_fd, int channel)
 {
     struct cq_handover handover;
-    enum cq_err err = cq_handover_take(&handover, handover_fd, &c->start, &c->conf, &c->replied);
+    struct stat st;
+    size_t len = fstat(handover_fd, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 0;
+    enum cq_err err =
+        cq_handover_take(&handover, handover_fd, len, &c->start, &c->conf, &c->replied);
 
     cq_handover_wipe(&handover);
     if (err != CQ_OK)
@@ -137,6 +140,7 @@ static bool start_serving(struct child *c)
         return cq_fail(&c->failure, "%s: %s", what, cq_err_text(err));
     /* The peers' secrets are the engine's now. */
     for (size_t i = 0; i < c->conf.num_peers; i++) {
+        c->conf.peers[i].psk_kept = c->conf.peers[i].psk != NULL;
         cq_secret_free(c->conf.peers[i].psk);
         c->conf.peers[i].psk = NULL;
     }

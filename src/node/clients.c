@@ -464,6 +464,21 @@ void cq_clients_ready(struct cq_clients *clients, int fd, cq_time now)
     }
 }
 
+void cq_clients_reconfigured(struct cq_clients *clients, const int *to_after)
+{
+    for (int i = 0; i < CQ_CLIENTS_MAX; i++) {
+        struct client *c = &clients->clients[i];
+        for (size_t k = 0; k < c->num_rotations; k++) {
+            struct rotation *r = &c->rotations[k];
+            int index = to_after[r->index];
+            if (!r->ended && index < 0)
+                snprintf(r->result.error, sizeof(r->result.error), "the peer was removed");
+            r->ended = r->ended || index < 0;
+            r->index = index < 0 ? 0 : (size_t)index;
+        }
+    }
+}
+
 static void update_rotation(const struct cq_control *control, struct rotation *r)
 {
     struct cq_peer_status status;

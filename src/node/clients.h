@@ -36,6 +36,10 @@ void cq_clients_tell(struct cq_clients *clients, enum cq_event event, const char
  * clients whose time is over. */
 void cq_clients_update(struct cq_clients *clients, cq_time now);
 
+/* Peers have other indices in the configuration from now on: to_after[old], negative: it is gone.
+ */
+void cq_clients_reconfigured(struct cq_clients *clients, const int *to_after);
+
 /* The next time at which cq_clients_update has work; CQ_TIME_NEVER: none. */
 cq_time cq_clients_next_expiry(const struct cq_clients *clients);
 

@@ -140,6 +140,28 @@ static bool act(struct cq_control *control)
     return true;
 }
 
+void cq_control_act(struct cq_control *control)
+{
+    (void)act(control);
+}
+
+/* Sessions that were closed take their leave, as soon as the worker has let go of them. */
+static bool say_farewell(struct cq_control *control)
+{
+    bool waiting = cq_path_reclaim(control->path);
+    struct cq_path_farewell farewell;
+
+    while (cq_path_next_farewell(control->path, &farewell)) {
+        struct cq_route *route = &farewell.route;
+        if (cq_udp_send_one(&control->start.udps[0], route, farewell.data, farewell.len) == CQ_OK)
+            continue;
+        route->local = (struct cq_ip){0}; /* it may not be ours any more */
+        route->ifindex = 0;
+        (void)!cq_udp_send_one(&control->start.udps[0], route, farewell.data, farewell.len);
+    }
+    return waiting;
+}
+
 /* ---- what comes in ---- */
 
 static void tell_fallbacks(const struct cq_control *control, struct cq_worker *worker)
@@ -221,10 +243,14 @@ static void forget(struct cq_control *control, cq_time now)
 static void take_from_monitor(struct cq_control *control, cq_time now)
 {
     struct cq_channel_message message;
+    int fds[CQ_CHANNEL_MAX_FDS];
     enum cq_err err;
 
-    while ((err = cq_channel_receive(control->start.channel, &message)) == CQ_OK) {
-        if (message.type == CQ_CHANNEL_SHUTDOWN)
+    while ((err = cq_channel_receive_fds(control->start.channel, &message, fds)) == CQ_OK) {
+        if (message.type == CQ_CHANNEL_PREPARE || message.type == CQ_CHANNEL_COMMIT ||
+            message.type == CQ_CHANNEL_ABORT)
+            cq_reconfigure_serve(control, &message, fds, now);
+        else if (message.type == CQ_CHANNEL_SHUTDOWN)
             control->ending = true;
         else if (message.type == CQ_CHANNEL_RESOLVED && message.peer < control->conf->num_peers)
             cq_engine_set_endpoint(control->engine, control->numbers[message.peer], &message.addr,
@@ -277,7 +303,7 @@ static void set_timer(struct cq_control *control, bool hurry, cq_time now)
 
     next = cq_time_min(next, cq_clients_next_expiry(control->clients));
     next = cq_time_min(next, cq_logging_next_expiry(now));
-    if (cq_path_reclaim(control->path) || control->is_blocked)
+    if (say_farewell(control) || control->is_blocked)
         next = cq_time_min(next, now + soon);
     if (hurry || control->source.filling)
         next = now;
@@ -376,6 +402,15 @@ static enum cq_err add_peers(struct cq_control *control, const bool *replied, cq
     return CQ_OK;
 }
 
+void cq_control_index_peers(struct cq_control *control)
+{
+    for (uint32_t i = 0; i < control->num_indices; i++)
+        control->indices[i] = UINT32_MAX;
+    for (uint32_t i = 0; i < control->conf->num_peers; i++)
+        if (control->numbers[i] < control->num_indices)
+            control->indices[control->numbers[i]] = i;
+}
+
 /* Who is who, both ways round. */
 static enum cq_err index_peers(struct cq_control *control)
 {
@@ -383,32 +418,46 @@ static enum cq_err index_peers(struct cq_control *control)
     control->indices = calloc(control->num_indices + 1, sizeof(*control->indices));
     if (control->indices == NULL)
         return CQ_ERR_NOMEM;
-    for (uint32_t i = 0; i < control->num_indices; i++)
-        control->indices[i] = UINT32_MAX;
-    for (uint32_t i = 0; i < control->conf->num_peers; i++)
-        if (control->numbers[i] < control->num_indices)
-            control->indices[control->numbers[i]] = i;
+    cq_control_index_peers(control);
     return CQ_OK;
 }
 
-static enum cq_err make_engine(struct cq_control *control, const bool *replied)
+void cq_control_fill_options(struct cq_engine_config *out, const struct cq_conf *conf)
 {
-    const struct cq_conf *conf = control->conf;
     uint8_t preferred = conf->preferred_suite;
 
     if (preferred == 0)
         preferred = cq_crypto_has_aes() ? CQ_SUITE_AES_256_GCM : CQ_SUITE_CHACHA20_POLY1305;
-    struct cq_engine_config config = {
-        .allocator = &cq_secret_allocator,
-        .random = {.fill = fill_random},
-        .path = control->path,
-        .identity = control->identity,
+    *out = (struct cq_engine_config){
         .rotate_secs = conf->rotate_secs,
         .suites = conf->suites,
         .preferred_suite = preferred,
         .answer_keys = conf->answer_keys_on || (conf->has_listen_port && !conf->answer_keys_off),
         .push_keys = !conf->push_keys_off,
     };
+}
+
+void cq_control_renew_source(struct cq_control *control, int socket, int memory)
+{
+    struct cq_snapshot_counts counts = control->source.counts;
+
+    cq_source_wipe(&control->source);
+    if (cq_source_init(&control->source, socket, memory, control->conf->num_peers) != CQ_OK ||
+        (socket >= 0 && watch(control, socket, EPOLLIN) != CQ_OK))
+        cq_source_wipe(&control->source);
+    control->source.counts = counts;
+}
+
+static enum cq_err make_engine(struct cq_control *control, const bool *replied)
+{
+    const struct cq_conf *conf = control->conf;
+    struct cq_engine_config config;
+
+    cq_control_fill_options(&config, conf);
+    config.allocator = &cq_secret_allocator;
+    config.random = (struct cq_random){.fill = fill_random};
+    config.path = control->path;
+    config.identity = control->identity;
     control->numbers = calloc(conf->num_peers + 1, sizeof(*control->numbers));
     if (control->numbers == NULL)
         return CQ_ERR_NOMEM;
@@ -463,9 +512,9 @@ static enum cq_err make_loop(struct cq_control *control)
     return err;
 }
 
-enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *conf,
-                            const bool *replied, const struct cq_identity *identity,
-                            const struct cq_handover_start *start, const char **reason)
+enum cq_err cq_control_init(struct cq_control *control, struct cq_conf *conf, const bool *replied,
+                            struct cq_identity *identity, const struct cq_handover_start *start,
+                            const char **reason)
 {
     memset(control, 0, sizeof(*control));
     control->conf = conf;

@@ -11,6 +11,7 @@
 #include "conf/config.h"
 #include "engine/engine.h"
 #include "node/handover.h"
+#include "node/reconfigure.h"
 #include "node/source.h"
 #include "node/worker.h"
 
@@ -21,9 +22,10 @@ struct cq_clients;
 
 struct cq_control {
     /* The caller's, for the life of the control thread. */
-    const struct cq_conf *conf;
-    const struct cq_identity *identity;
+    struct cq_conf *conf;         /* its content is replaced by a change (node/reconfigure.h) */
+    struct cq_identity *identity; /* in secret memory; another one after a change */
     struct cq_handover_start start;
+    struct cq_reconfigure prepared;
     /* Owned. */
     struct cq_path *path;
     struct cq_worker *workers[CQ_PATH_MAX_WORKERS];
@@ -52,8 +54,8 @@ struct cq_control {
  * that peer i has replied before. On error *reason (static storage) says what could not be made,
  * and cq_control_end takes back the rest. CQ_ERR_*: what the part gave.
  */
-CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, const struct cq_conf *conf,
-                                          const bool *replied, const struct cq_identity *identity,
+CQ_MUST_CHECK enum cq_err cq_control_init(struct cq_control *control, struct cq_conf *conf,
+                                          const bool *replied, struct cq_identity *identity,
                                           const struct cq_handover_start *start,
                                           const char **reason);
 
@@ -69,5 +71,13 @@ void cq_control_end(struct cq_control *control);
  * with it. CQ_ERR_IO. */
 enum cq_watch { CQ_WATCH_END /* of the connection only */, CQ_WATCH_READ, CQ_WATCH_WRITE };
 CQ_MUST_CHECK enum cq_err cq_control_watch(struct cq_control *control, int fd, enum cq_watch watch);
+
+/* For node/reconfigure.h: what the configuration says about handshakes; carrying out what the
+ * engine wants; who is who after peers came or went (control->indices has room); metrics of other
+ * peers (the descriptors are taken over, -1: there is no server). */
+void cq_control_fill_options(struct cq_engine_config *out, const struct cq_conf *conf);
+void cq_control_act(struct cq_control *control);
+void cq_control_index_peers(struct cq_control *control);
+void cq_control_renew_source(struct cq_control *control, int socket, int memory);
 
 #endif

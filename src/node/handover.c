@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -14,6 +13,7 @@ enum {
     PEER_KEY = 1,
     PEER_PSK = 2,
     PEER_REPLIED = 4,
+    PEER_PSK_KEPT = 8,
     PREFIX_BYTES = 18,
     CONF_BYTES = 128,                     /* more than write_conf writes */
     PEER_BYTES = 512 + CQ_PUBLIC_KEY_LEN, /* the same for write_peer, without its prefixes */
@@ -21,6 +21,7 @@ enum {
 
 struct front {
     uint32_t magic;
+    uint32_t num_marks; /* bytes behind this struct, for cq_handover_answer */
     struct cq_handover_start start;
 };
 
@@ -53,7 +54,9 @@ static void read_addr(struct cq_reader *r, struct cq_addr *addr)
 static void write_conf(struct cq_writer *w, const struct cq_conf *conf)
 {
     cq_write_bytes(w, conf->interface, sizeof(conf->interface));
-    cq_write_bytes(w, conf->private_key, CQ_SECRET_KEY_LEN);
+    cq_write_u8(w, conf->private_key != NULL);
+    if (conf->private_key != NULL)
+        cq_write_bytes(w, conf->private_key, CQ_SECRET_KEY_LEN);
     cq_write_u8(w, conf->has_listen_port);
     cq_write_u8(w, conf->answer_keys_on);
     cq_write_u8(w, conf->answer_keys_off);
@@ -87,7 +90,8 @@ static void write_peer(struct cq_writer *w, const struct cq_conf_peer *peer,
     cq_write_bytes(w, peer->id, CQ_PEER_ID_LEN);
     cq_write_bytes(w, peer->name, sizeof(peer->name));
     cq_write_u8(w, (uint8_t)((key != NULL ? PEER_KEY : 0) | (peer->psk != NULL ? PEER_PSK : 0) |
-                             (replied ? PEER_REPLIED : 0)));
+                             (replied ? PEER_REPLIED : 0) |
+                             (peer->psk == NULL && peer->psk_kept ? PEER_PSK_KEPT : 0)));
     if (key != NULL)
         cq_write_bytes(w, key, CQ_PUBLIC_KEY_LEN);
     if (peer->psk != NULL)
@@ -104,7 +108,7 @@ static void write_peer(struct cq_writer *w, const struct cq_conf_peer *peer,
 
 static size_t needed_bytes(const struct cq_conf *conf)
 {
-    size_t n = sizeof(struct front) + CONF_BYTES;
+    size_t n = sizeof(struct front) + conf->num_peers + 1 + CONF_BYTES;
 
     for (size_t i = 0; i < conf->num_peers; i++)
         n += PEER_BYTES + conf->peers[i].num_allowed_ips * PREFIX_BYTES;
@@ -125,11 +129,10 @@ static enum cq_err map(struct cq_handover *h)
     return CQ_OK;
 }
 
-enum cq_err cq_handover_make(struct cq_handover *out, const struct cq_conf *conf,
-                             const struct cq_public_key *const *cached, const bool *replied)
+enum cq_err cq_handover_make_in(struct cq_handover *out, int fd, const struct cq_conf *conf,
+                                const struct cq_public_key *const *cached, const bool *replied)
 {
-    *out = (struct cq_handover){.len = needed_bytes(conf)};
-    out->fd = memfd_create("cryprq", MFD_CLOEXEC);
+    *out = (struct cq_handover){.fd = fd, .len = needed_bytes(conf)};
     if (out->fd < 0)
         return CQ_ERR_IO;
     if (ftruncate(out->fd, (off_t)out->len) != 0 || map(out) != CQ_OK) {
@@ -138,7 +141,9 @@ enum cq_err cq_handover_make(struct cq_handover *out, const struct cq_conf *conf
     }
     struct front *front = out->memory;
     front->magic = MAGIC;
+    front->num_marks = (uint32_t)conf->num_peers + 1;
     struct cq_writer w = cq_writer_make(front + 1, out->len - sizeof(*front));
+    cq_write_zeros(&w, front->num_marks);
     write_conf(&w, conf);
     for (size_t i = 0; i < conf->num_peers; i++) {
         const struct cq_conf_peer *peer = &conf->peers[i];
@@ -150,6 +155,26 @@ enum cq_err cq_handover_make(struct cq_handover *out, const struct cq_conf *conf
         return CQ_ERR_NOMEM;
     }
     return CQ_OK;
+}
+
+enum cq_err cq_handover_make(struct cq_handover *out, const struct cq_conf *conf,
+                             const struct cq_public_key *const *cached, const bool *replied)
+{
+    return cq_handover_make_in(out, memfd_create("cryprq", MFD_CLOEXEC), conf, cached, replied);
+}
+
+void cq_handover_answer(struct cq_handover *handover, const uint8_t *marks, size_t num)
+{
+    cq_wipe(handover->memory, handover->len);
+    if (num <= handover->len - sizeof(struct front))
+        memcpy((struct front *)handover->memory + 1, marks, num);
+}
+
+enum cq_err cq_handover_read_answer(int fd, uint8_t *out_marks, size_t num)
+{
+    ssize_t n = pread(fd, out_marks, num, sizeof(struct front));
+
+    return n == (ssize_t)num ? CQ_OK : CQ_ERR_IO;
 }
 
 void cq_handover_set_start(struct cq_handover *handover, const struct cq_handover_start *start)
@@ -207,6 +232,7 @@ static enum cq_err read_peer(struct cq_reader *r, struct cq_conf *conf, bool *re
             return CQ_ERR_NOMEM;
         cq_read_bytes(r, peer->public_key, CQ_PUBLIC_KEY_LEN);
     }
+    peer->psk_kept = (flags & PEER_PSK_KEPT) != 0;
     if ((flags & PEER_PSK) != 0) {
         const uint8_t *psk = cq_read_span(r, CQ_PSK_LEN);
         err = psk == NULL ? CQ_ERR_INVALID : cq_conf_peer_set_psk(peer, psk);
@@ -231,7 +257,8 @@ static enum cq_err read_all(struct cq_reader *r, struct cq_conf *conf, bool **re
     enum cq_err err = CQ_OK;
 
     cq_read_bytes(r, conf->interface, sizeof(conf->interface));
-    const uint8_t *key = cq_read_span(r, CQ_SECRET_KEY_LEN);
+    conf->private_key_kept = cq_read_u8(r) == 0;
+    const uint8_t *key = conf->private_key_kept ? NULL : cq_read_span(r, CQ_SECRET_KEY_LEN);
     if (key != NULL)
         err = cq_conf_set_private_key(conf, key);
     conf->has_listen_port = cq_read_u8(r) != 0;
@@ -259,19 +286,14 @@ static enum cq_err read_all(struct cq_reader *r, struct cq_conf *conf, bool **re
     return err;
 }
 
-enum cq_err cq_handover_take(struct cq_handover *out, int fd, struct cq_handover_start *start,
-                             struct cq_conf *conf, bool **replied)
+enum cq_err cq_handover_take(struct cq_handover *out, int fd, size_t len,
+                             struct cq_handover_start *start, struct cq_conf *conf, bool **replied)
 {
-    struct stat st;
-
     cq_conf_init(conf);
     *replied = NULL;
-    *out = (struct cq_handover){.fd = -1};
-    if (fstat(fd, &st) != 0)
-        return CQ_ERR_IO;
-    if (st.st_size < (off_t)sizeof(struct front))
+    *out = (struct cq_handover){.fd = fd, .len = len};
+    if (len < sizeof(struct front))
         return CQ_ERR_INVALID;
-    *out = (struct cq_handover){.fd = fd, .len = (size_t)st.st_size};
     if (map(out) != CQ_OK)
         return CQ_ERR_IO;
     const struct front *front = out->memory;
@@ -279,6 +301,7 @@ enum cq_err cq_handover_take(struct cq_handover *out, int fd, struct cq_handover
         return CQ_ERR_INVALID;
     *start = front->start;
     struct cq_reader r = cq_reader_make(front + 1, out->len - sizeof(*front));
+    (void)cq_read_span(&r, front->num_marks);
     enum cq_err err = read_all(&r, conf, replied);
     if (err != CQ_OK) {
         cq_conf_free(conf);

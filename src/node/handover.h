@@ -48,6 +48,12 @@ CQ_MUST_CHECK enum cq_err cq_handover_make(struct cq_handover *out, const struct
                                            const struct cq_public_key *const *cached,
                                            const bool *replied);
 
+/* The same into an anonymous memory file that is there, and empty; the descriptor is taken over. */
+CQ_MUST_CHECK enum cq_err cq_handover_make_in(struct cq_handover *out, int fd,
+                                              const struct cq_conf *conf,
+                                              const struct cq_public_key *const *cached,
+                                              const bool *replied);
+
 /* Adds the rest. */
 void cq_handover_set_start(struct cq_handover *handover, const struct cq_handover_start *start);
 
@@ -55,15 +61,24 @@ void cq_handover_set_start(struct cq_handover *handover, const struct cq_handove
  * allowed. */
 void cq_handover_wipe(struct cq_handover *handover);
 
+/*
+ * What the node says about a new configuration lies in the same memory: a byte for each peer, and
+ * one for the interface (the last one). The node first wipes everything else. Reading takes the
+ * descriptor; CQ_ERR_IO.
+ */
+enum { CQ_HANDOVER_PSK = 1, CQ_HANDOVER_KEY = 2, CQ_HANDOVER_IDENTITY = 4 };
+void cq_handover_answer(struct cq_handover *handover, const uint8_t *marks, size_t num);
+CQ_MUST_CHECK enum cq_err cq_handover_read_answer(int fd, uint8_t *out_marks, size_t num);
+
 /* Lets go of it without wiping: another process still needs it, and wipes it. */
 void cq_handover_forget(struct cq_handover *handover);
 
 /*
- * In the node: maps what descriptor fd holds and copies it out, secrets into secret memory; the
- * caller wipes the handover afterwards in any case. *replied is malloc'ed, conf the caller's
- * (cq_conf_free); both are empty on error. CQ_ERR_INVALID, CQ_ERR_NOMEM, CQ_ERR_IO.
+ * In the node: maps the len bytes that descriptor fd holds and copies them out, secrets into secret
+ * memory; the caller wipes the handover afterwards in any case. *replied is malloc'ed, conf the
+ * caller's (cq_conf_free); both are empty on error. CQ_ERR_INVALID, CQ_ERR_NOMEM, CQ_ERR_IO.
  */
-CQ_MUST_CHECK enum cq_err cq_handover_take(struct cq_handover *out, int fd,
+CQ_MUST_CHECK enum cq_err cq_handover_take(struct cq_handover *out, int fd, size_t len,
                                            struct cq_handover_start *start, struct cq_conf *conf,
                                            bool **replied);
 

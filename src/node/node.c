@@ -89,9 +89,11 @@ static bool load_cache(struct peers_cache *cache, const struct cq_conf *conf,
 
 static void wipe_secrets(struct cq_conf *conf)
 {
+    conf->private_key_kept = conf->private_key != NULL;
     cq_secret_free(conf->private_key);
     conf->private_key = NULL;
     for (size_t i = 0; i < conf->num_peers; i++) {
+        conf->peers[i].psk_kept = conf->peers[i].psk != NULL;
         cq_secret_free(conf->peers[i].psk);
         conf->peers[i].psk = NULL;
     }

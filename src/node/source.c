@@ -20,6 +20,14 @@ enum cq_err cq_source_init(struct cq_source *source, int socket, int memory, siz
     return err == CQ_OK && source->snapshot.num_peers != num_peers ? CQ_ERR_INVALID : err;
 }
 
+void cq_source_wipe(struct cq_source *source)
+{
+    if (source->socket >= 0)
+        close(source->socket);
+    cq_snapshot_close(&source->snapshot);
+    *source = (struct cq_source){.snapshot.fd = -1, .socket = -1, .filled = CQ_TIME_NEVER};
+}
+
 void cq_source_note(struct cq_source *source, const struct cq_action *action)
 {
     const struct cq_event_record *e = &action->event;

@@ -31,6 +31,9 @@ struct cq_source {
 CQ_MUST_CHECK enum cq_err cq_source_init(struct cq_source *source, int socket, int memory,
                                          size_t num_peers);
 
+/* Lets go of the descriptors and the memory; what was counted goes as well. */
+void cq_source_wipe(struct cq_source *source);
+
 /* Counts what a CQ_ACTION_LOG tells. */
 void cq_source_note(struct cq_source *source, const struct cq_action *action);
 

@@ -78,7 +78,8 @@ static void test_round_trip(void **state)
     memset(&key, 0x5a, sizeof(key));
     assert_int_equal(cq_handover_make(&made, &in, cached, replied), CQ_OK);
     cq_handover_set_start(&made, &start);
-    assert_int_equal(cq_handover_take(&taken, dup(made.fd), &out_start, &out, &out_replied), CQ_OK);
+    assert_int_equal(
+        cq_handover_take(&taken, dup(made.fd), made.len, &out_start, &out, &out_replied), CQ_OK);
     assert_memory_equal(&start, &out_start, sizeof(start));
     assert_string_equal(out.interface, "wan0");
     assert_memory_equal(out.private_key, in.private_key, CQ_SECRET_KEY_LEN);
@@ -125,7 +126,7 @@ static void test_truncated(void **state)
     for (size_t len = made.len; len > 0; len--) {
         int fd = dup(made.fd);
         assert_int_equal(ftruncate(fd, (off_t)len), 0);
-        enum cq_err err = cq_handover_take(&taken, fd, &start, &out, &out_replied);
+        enum cq_err err = cq_handover_take(&taken, fd, len, &start, &out, &out_replied);
         cq_handover_forget(&taken); /* not wiped: the next turn reads it again */
         if (err == CQ_OK) {
             needed = len;
