@@ -5,6 +5,8 @@ set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/apt.sh
+source "$ROOT/scripts/apt.sh"
 # shellcheck source=scripts/libcrypto.sh
 source "$ROOT/scripts/libcrypto.sh"
 
