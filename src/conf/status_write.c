@@ -1,8 +1,6 @@
 #include "conf/status_json.h"
 
 #include "base/base64.h"
-#include "conf/status_figures.h"
-#include "conf/words.h"
 
 static void put_fields(struct cq_json *json, const struct cq_status_field *fields, const void *from)
 {
@@ -121,19 +119,7 @@ static void put_attempt(struct cq_json *json, const struct cq_node_peer_status *
     cq_json_close(json, '}');
 }
 
-static void put_words(struct cq_json *json, const struct cq_node_peer_status *peer,
-                      const char *interface)
-{
-    char words[CQ_WORDS_MAX];
-    enum cq_link_state state = cq_peer_words(words, peer, interface);
-
-    cq_json_text(json, "state", cq_link_state_name(state));
-    cq_json_text(json, "explanation", words);
-}
-
-/* interface NULL: without words. */
-static void put_peer(struct cq_json *json, const struct cq_node_peer_status *peer,
-                     const char *interface)
+static void put_peer(struct cq_json *json, const struct cq_node_peer_status *peer)
 {
     cq_json_open(json, NULL, '{');
     put_id(json, "peer_id", peer->id);
@@ -146,8 +132,6 @@ static void put_peer(struct cq_json *json, const struct cq_node_peer_status *pee
     cq_json_text(json, "configured_endpoint",
                  peer->configured_endpoint != NULL ? peer->configured_endpoint : "");
     put_attempt(json, peer);
-    if (interface != NULL)
-        put_words(json, peer, interface);
     cq_json_close(json, '}');
 }
 
@@ -158,8 +142,6 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     cq_json_u64(json, "version", CQ_STATUS_VERSION);
     put_id(json, "peer_id", status->id);
     put_fields(json, cq_status_node_fields, status);
-    put_fields(json, cq_status_late_node_fields, status);
-    cq_status_figures_write(json, status);
     put_suites(json, status->suites, status->preferred_suite);
     cq_json_open(json, "flags", '[');
     for (size_t i = 0; i < status->num_flags; i++)
@@ -172,7 +154,7 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     cq_json_close(json, '}');
     cq_json_open(json, "peers", '[');
     for (size_t i = 0; i < status->num_peers; i++)
-        put_peer(json, &status->peers[i], name == NULL ? status->interface : NULL);
+        put_peer(json, &status->peers[i]);
     cq_json_close(json, ']');
     cq_json_close(json, '}');
 }

@@ -86,7 +86,8 @@ void cq_report_fallback(const struct cq_control *control, const struct cq_worker
 
     cq_log(CQ_EVENT_OFFLOAD_GIVEN_UP, cq_field_text("interface", control->conf->interface),
            cq_field_text("offload", cq_offload_name(fallback->offload)),
-           cq_field_text("endpoint", has_address ? cq_addr_format(&fallback->to, address) : NULL),
+           cq_field_text("endpoint",
+                         has_address ? cq_addr_format(&fallback->to, address) : NULL),
            cq_field_text("reason", strerror(fallback->error)));
 }
 
@@ -201,24 +202,13 @@ static void fill_offloads(struct cq_node_status *out, const struct cq_snapshot_n
     out->has_offloads = true;
     for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
         out->offload_fallbacks[i] = w->fallbacks[i];
-        out->offloads[i] = on[i]                   ? CQ_OFFLOAD_ON
-                           : node->switched_off[i] ? CQ_OFFLOAD_SWITCHED_OFF
-                           : w->fallbacks[i] > 0   ? CQ_OFFLOAD_GIVEN_UP
-                                                   : CQ_OFFLOAD_UNAVAILABLE;
+        out->offloads[i] = on[i]                    ? CQ_OFFLOAD_ON
+                           : node->switched_off[i]  ? CQ_OFFLOAD_SWITCHED_OFF
+                           : w->fallbacks[i] > 0    ? CQ_OFFLOAD_GIVEN_UP
+                                                    : CQ_OFFLOAD_UNAVAILABLE;
     }
     for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
         add_flag(out, on[i], cq_offload_name((enum cq_offload)i));
-}
-
-static void fill_durations(struct cq_status_durations *out,
-                           const struct cq_snapshot_durations in[2])
-{
-    _Static_assert((int)CQ_STATUS_DURATIONS == (int)CQ_SNAPSHOT_DURATIONS, "the same bounds");
-
-    for (int i = 0; i < CQ_STATUS_DURATIONS; i++)
-        out->upper_us[i] = (uint64_t)(cq_snapshot_durations[i] / 1000);
-    for (int role = 0; role < 2; role++)
-        memcpy(out->counts[role], in[role].counts, sizeof(out->counts[role]));
 }
 
 void cq_report_node(struct cq_node_status *out, const char *interface,
@@ -235,9 +225,6 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->preferred_suite = node->preferred_suite;
     out->rotate_secs = node->rotate_secs;
     out->uptime_secs = whole_secs(node->started, node->now);
-    out->uptime_ms = (uint64_t)(cq_time_max(node->now - node->started, 0) / CQ_NS_PER_MS);
-    out->time_ms = node->wall / CQ_NS_PER_MS;
-    fill_durations(&out->durations, node->counts.handshakes);
     out->num_workers = node->num_workers;
     out->num_pending = node->engine.num_pending;
     out->under_load = node->engine.under_load;
