@@ -25,6 +25,8 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "a new session replaced an older one")                                                       \
     X(HANDSHAKE_FAILED, "handshake_failed", WARN, "interface peer name reason drop",               \
       "no session within 90 s")                                                                    \
+    X(HANDSHAKE_REFUSED, "handshake_refused", WARN, "interface peer name reason drop",             \
+      "the third handshake of the peer in a row was refused; told again after one that was not")   \
     X(SESSION_EXPIRED, "session_expired", INFO, "interface peer name",                             \
       "the last session of a peer was erased by age")                                              \
     X(SESSION_CLOSED, "session_closed", INFO, "interface peer name reason session",                \

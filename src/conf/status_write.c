@@ -129,6 +129,7 @@ static void put_peer(struct cq_json *json, const struct cq_node_peer_status *pee
     cq_json_text(json, "last_drop", cq_drop_name(peer->last_drop));
     put_fields(json, cq_status_late_peer_fields, peer);
     cq_json_text(json, "refused", cq_drop_name(peer->refused));
+    cq_json_text(json, "refused_reason", cq_diagnosis_name(cq_diagnosis_of_refusal(peer->refused)));
     cq_json_text(json, "configured_endpoint",
                  peer->configured_endpoint != NULL ? peer->configured_endpoint : "");
     put_attempt(json, peer);

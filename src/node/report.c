@@ -53,6 +53,7 @@ void cq_report_event(const struct cq_control *control, const struct cq_action *a
                cq_field_text("suite", cq_suite_name(e->suite)), session);
         break;
     case CQ_EVENT_HANDSHAKE_FAILED:
+    case CQ_EVENT_HANDSHAKE_REFUSED:
         cq_log(e->event, interface, peer, name,
                cq_field_text("reason", cq_diagnosis_name(e->diagnosis)),
                cq_field_text("drop", cq_drop_name(e->reason)));

@@ -33,7 +33,7 @@ void cq_source_note(struct cq_source *source, const struct cq_action *action)
     const struct cq_event_record *e = &action->event;
 
     if (e->event == CQ_EVENT_HANDSHAKE_FAILED)
-        source->counts.failed++;
+        source->counts.failed[e->diagnosis]++;
     if (e->event == CQ_EVENT_HANDSHAKE_COMPLETE || e->event == CQ_EVENT_KEY_ROTATION)
         cq_snapshot_durations_add(&source->counts.handshakes[e->role], e->duration);
     if (e->event == CQ_EVENT_KEY_ROTATION)

@@ -157,7 +157,8 @@ static void test_names(void **state)
         "\"session\":null",
         "\"last_drop\":\"bad_tag\"",
         "\"last_drop_secs\":9,\"num_refused\":11,\"refused_secs\":12,\"unanswered_secs\":13,"
-        "\"refused\":\"decrypt_fresh\",\"configured_endpoint\":\"far.test:51820\",",
+        "\"refused\":\"decrypt_fresh\",\"refused_reason\":\"psk_mismatch\",\"configured_endpoint\":"
+        "\"far.test:51820\",",
         "\"attempt\":{\"secs\":10,\"key_request_sent\":{\"num\":1,\"last_ms\":0},",
         "\"send_fault\":\"no_route\",\"elsewhere\":\"192.0.2.7:5\",\"reason\":\"all_well\"}",
         "\"attempt\":null",
