@@ -23,6 +23,7 @@ enum {
     CQ_STATUS_FLAG_MAX = 31,               /* characters of a flag */
     CQ_STATUS_MAX_FLAGS = 32,
     CQ_SESSION_ID_LEN = 8,
+    CQ_STATUS_AEAD_MAX = 31,
 };
 
 struct cq_node_peer_status {
@@ -70,6 +71,7 @@ struct cq_node_status {
     char metrics_address[CQ_ADDR_TEXT_MAX]; /* of the metrics server; "": none */
     uint8_t suites, preferred_suite;
     uint16_t rotate_secs;
+    char aead[CQ_STATUS_AEAD_MAX + 1]; /* what seals and opens records; "": not told */
     uint64_t uptime_secs;
     unsigned num_workers;
     char flags[CQ_STATUS_MAX_FLAGS]
@@ -78,7 +80,7 @@ struct cq_node_status {
     bool has_offloads; /* older nodes do not tell the next two */
     enum cq_offload_state offloads[CQ_OFFLOAD_COUNT];
     uint64_t offload_fallbacks[CQ_OFFLOAD_COUNT]; /* at run time; UDP_GSO: destinations */
-    unsigned num_pending; /* handshakes of others waiting to be finished */
+    unsigned num_pending;                         /* handshakes of others waiting to be finished */
     bool under_load;
     uint64_t cookies_sent, keys_sent, keys_erased;
     uint64_t drops[CQ_DROP_COUNT];     /* by enum cq_drop, all threads */

@@ -32,6 +32,7 @@ struct cq_status_field {
 
 extern const struct cq_status_field cq_status_node_fields[];
 extern const struct cq_status_field cq_status_peer_fields[];
+extern const struct cq_status_field cq_status_late_node_fields[];
 extern const struct cq_status_field cq_status_late_peer_fields[];
 extern const struct cq_status_field cq_status_session_fields[];
 

@@ -328,6 +328,7 @@ enum cq_err cq_status_json_read(struct cq_node_status *out, const json_t *object
     if (json_is_integer(version) && json_integer_value(version) == CQ_STATUS_VERSION &&
         cq_status_json_read_id(object, "peer_id", out->id) &&
         read_fields(object, cq_status_node_fields, out) &&
+        read_late_fields(object, cq_status_late_node_fields, out) &&
         read_suites(json_object_get(object, "suites"), out) &&
         read_flags(json_object_get(object, "flags"), out) &&
         read_offloads(json_object_get(object, "offloads"), out) &&

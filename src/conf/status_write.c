@@ -143,6 +143,7 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     cq_json_u64(json, "version", CQ_STATUS_VERSION);
     put_id(json, "peer_id", status->id);
     put_fields(json, cq_status_node_fields, status);
+    put_fields(json, cq_status_late_node_fields, status);
     put_suites(json, status->suites, status->preferred_suite);
     cq_json_open(json, "flags", '[');
     for (size_t i = 0; i < status->num_flags; i++)

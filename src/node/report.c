@@ -227,6 +227,7 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->rotate_secs = node->rotate_secs;
     out->uptime_secs = whole_secs(node->started, node->now);
     out->num_workers = node->num_workers;
+    snprintf(out->aead, sizeof(out->aead), "%s", cq_aead_backend());
     out->num_pending = node->engine.num_pending;
     out->under_load = node->engine.under_load;
     out->cookies_sent = node->engine.cookies_sent;
