@@ -74,6 +74,9 @@ struct cq_node_status {
     char aead[CQ_STATUS_AEAD_MAX + 1]; /* what seals and opens records; "": not told */
     uint64_t uptime_secs;
     unsigned num_workers;
+    struct {
+        uint64_t sealed, opened; /* records */
+    } workers[CQ_CONF_MAX_WORKERS];
     char flags[CQ_STATUS_MAX_FLAGS]
               [CQ_STATUS_FLAG_MAX + 1]; /* offloads that are on, "ipv4", "ipv6" */
     size_t num_flags;

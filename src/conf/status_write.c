@@ -149,6 +149,14 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     for (size_t i = 0; i < status->num_flags; i++)
         cq_json_text(json, NULL, status->flags[i]);
     cq_json_close(json, ']');
+    cq_json_open(json, "workers", '[');
+    for (unsigned i = 0; i < status->num_workers && i < CQ_CONF_MAX_WORKERS; i++) {
+        cq_json_open(json, NULL, '{');
+        cq_json_u64(json, "sealed", status->workers[i].sealed);
+        cq_json_u64(json, "opened", status->workers[i].opened);
+        cq_json_close(json, '}');
+    }
+    cq_json_close(json, ']');
     put_offloads(json, status);
     cq_json_open(json, "drops", '{');
     for (int i = CQ_DROP_NONE + 1; i < CQ_DROP_COUNT; i++)

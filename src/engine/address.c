@@ -105,10 +105,11 @@ void cq_address_seen(struct cq_engine *e, struct cq_peer *peer, const struct cq_
 {
     struct cq_address *a = &peer->address;
     const struct cq_addr *source = &ev->route.remote;
-    if (ev->counter >> 56 != 0) /* only lane 0 tells the address */
+    bool known = a->current.remote.ip.family != CQ_FAMILY_NONE;
+    if (known && ev->counter >> 56 != 0) /* only lane 0 tells a change */
         return;
     a->learned = true;
-    if (a->current.remote.ip.family == CQ_FAMILY_NONE) {
+    if (!known) {
         settle(e, peer, &ev->route);
         log_endpoint(e, peer, CQ_EVENT_ENDPOINT_CHANGED);
     } else if (cq_addr_equal(source, &a->current.remote)) {

@@ -477,6 +477,10 @@ static void on_session_event(struct cq_engine *e, struct cq_peer *peer, struct c
         if (s == peer->current)
             cq_address_seen(e, peer, ev, now);
         break;
+    case CQ_PATH_LANE0_QUIET:
+        if (s == peer->current)
+            cq_action_keepalive(e, peer, s, NULL);
+        break;
     case CQ_PATH_PING:
         cq_liveness_on_ping(e, peer, ev, now);
         break;

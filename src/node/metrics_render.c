@@ -334,6 +334,21 @@ static void put_offloads(const struct render *r, const struct cq_metric *metric,
     }
 }
 
+static void put_by_worker(const struct render *r)
+{
+    static const struct cq_metric records = {"cryprq_worker_records", CQ_METRIC_COUNTER, "",
+                                             "Records sealed (tx) and opened (rx) by each worker."};
+    char labels[64];
+
+    head(r, &records);
+    for (unsigned i = 0; i < r->node->num_workers && i < CQ_PATH_MAX_WORKERS; i++) {
+        snprintf(labels, sizeof(labels), "worker=\"%u\",direction=\"rx\"", i);
+        cq_metric_sample_u64(r->out, &records, labels, r->node->by_worker[i].opened);
+        snprintf(labels, sizeof(labels), "worker=\"%u\",direction=\"tx\"", i);
+        cq_metric_sample_u64(r->out, &records, labels, r->node->by_worker[i].sealed);
+    }
+}
+
 static void render_worker(const struct render *r)
 {
     static const struct cq_metric queue = {"cryprq_queue_length", CQ_METRIC_GAUGE, "",
@@ -363,6 +378,7 @@ static void render_worker(const struct render *r)
     cq_metric_sample_u64(r->out, &queue, "queue=\"command\"", w->num_commands);
     cq_metric_sample_u64(r->out, &queue, "queue=\"staged\"", staged);
     single(r, &workers, r->node->num_workers);
+    put_by_worker(r);
     put_offloads(r, &offload, on);
     put_offloads(r, &fallbacks, w->fallbacks);
 }

@@ -142,8 +142,12 @@ static bool open_device(struct monitor *m)
         if (err != CQ_OK)
             m->tuns[i].fd = -1;
     }
-    if (err == CQ_OK)
+    if (err == CQ_OK) {
+        if (m->num_workers > 1 && cq_tun_steer(&m->tuns[0]) != CQ_OK)
+            cq_log(CQ_EVENT_NO_STEERING, cq_field_text("interface", m->name),
+                   cq_field_text("reason", strerror(errno)));
         return true;
+    }
     if (err == CQ_ERR_EXISTS)
         return cq_fail(m->failure, "there is an interface %s already", m->name);
     return cq_fail(m->failure, "cannot open /dev/net/tun: %s%s", strerror(errno),

@@ -87,8 +87,7 @@ void cq_report_fallback(const struct cq_control *control, const struct cq_worker
 
     cq_log(CQ_EVENT_OFFLOAD_GIVEN_UP, cq_field_text("interface", control->conf->interface),
            cq_field_text("offload", cq_offload_name(fallback->offload)),
-           cq_field_text("endpoint",
-                         has_address ? cq_addr_format(&fallback->to, address) : NULL),
+           cq_field_text("endpoint", has_address ? cq_addr_format(&fallback->to, address) : NULL),
            cq_field_text("reason", strerror(fallback->error)));
 }
 
@@ -203,10 +202,10 @@ static void fill_offloads(struct cq_node_status *out, const struct cq_snapshot_n
     out->has_offloads = true;
     for (int i = 0; i < CQ_OFFLOAD_COUNT; i++) {
         out->offload_fallbacks[i] = w->fallbacks[i];
-        out->offloads[i] = on[i]                    ? CQ_OFFLOAD_ON
-                           : node->switched_off[i]  ? CQ_OFFLOAD_SWITCHED_OFF
-                           : w->fallbacks[i] > 0    ? CQ_OFFLOAD_GIVEN_UP
-                                                    : CQ_OFFLOAD_UNAVAILABLE;
+        out->offloads[i] = on[i]                   ? CQ_OFFLOAD_ON
+                           : node->switched_off[i] ? CQ_OFFLOAD_SWITCHED_OFF
+                           : w->fallbacks[i] > 0   ? CQ_OFFLOAD_GIVEN_UP
+                                                   : CQ_OFFLOAD_UNAVAILABLE;
     }
     for (int i = 0; i < CQ_OFFLOAD_COUNT; i++)
         add_flag(out, on[i], cq_offload_name((enum cq_offload)i));
@@ -228,6 +227,10 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->uptime_secs = whole_secs(node->started, node->now);
     out->num_workers = node->num_workers;
     snprintf(out->aead, sizeof(out->aead), "%s", cq_aead_backend());
+    for (unsigned i = 0; i < node->num_workers && i < CQ_CONF_MAX_WORKERS; i++) {
+        out->workers[i].sealed = node->by_worker[i].sealed;
+        out->workers[i].opened = node->by_worker[i].opened;
+    }
     out->num_pending = node->engine.num_pending;
     out->under_load = node->engine.under_load;
     out->cookies_sent = node->engine.cookies_sent;

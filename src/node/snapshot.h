@@ -54,7 +54,10 @@ struct cq_snapshot_node {
     unsigned num_workers;
     uint64_t drops[CQ_DROP_COUNT]; /* all threads */
     struct cq_engine_status engine;
-    struct cq_worker_status worker;      /* all workers together */
+    struct cq_worker_status worker; /* all workers together */
+    struct {
+        uint64_t sealed, opened; /* records */
+    } by_worker[CQ_PATH_MAX_WORKERS];
     bool switched_off[CQ_OFFLOAD_COUNT]; /* by the configuration */
     struct cq_snapshot_counts counts;
 };

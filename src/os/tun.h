@@ -44,6 +44,13 @@ CQ_MUST_CHECK enum cq_err cq_tun_open(struct cq_tun *tun, const struct cq_tun_op
 /* Closes the descriptor; the interface goes with its last queue. */
 void cq_tun_close(struct cq_tun *tun);
 
+/*
+ * Has packets spread over the queues of the interface by a hash of addresses and ports that never
+ * changes and is the same for both directions of a flow. CQ_ERR_IO: the kernel or our rights do not
+ * allow it (errno); it spreads them then as it likes, and may move a flow to another queue.
+ */
+CQ_MUST_CHECK enum cq_err cq_tun_steer(const struct cq_tun *tun);
+
 /* The virtio_net_hdr, host byte order. Zero means an ordinary packet. */
 struct cq_tun_header {
     uint8_t flags, gso_type;
