@@ -36,6 +36,8 @@ const struct cq_status_field cq_status_node_fields[] = {
 
 /* Members that older nodes do not have: missing ones are zero. */
 const struct cq_status_field cq_status_late_node_fields[] = {
+    NODE("uptime_ms", CQ_STATUS_U64, uptime_ms),
+    NODE("time_ms", CQ_STATUS_I64, time_ms),
     NODE("aead", CQ_STATUS_TEXT, aead),
     {NULL},
 };

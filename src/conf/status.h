@@ -24,6 +24,8 @@ enum {
     CQ_STATUS_MAX_FLAGS = 32,
     CQ_SESSION_ID_LEN = 8,
     CQ_STATUS_AEAD_MAX = 31,
+    CQ_STATUS_DURATIONS = 16, /* bounds of the distribution of durations */
+    CQ_STATUS_MAX_PROCESSES = 4,
 };
 
 struct cq_node_peer_status {
@@ -62,6 +64,18 @@ struct cq_node_peer_status {
     uint64_t unanswered_secs; /* how long something of ours has waited for any record; 0: nothing */
 };
 
+/* How many handshakes took how long, by our role (enum cq_role): counts[r][i] those up to
+ * upper_us[i] and longer than the bound before it, the last one those above all bounds. */
+struct cq_status_durations {
+    uint64_t upper_us[CQ_STATUS_DURATIONS];
+    uint64_t counts[2][CQ_STATUS_DURATIONS + 1];
+};
+
+struct cq_status_process {
+    char name[16]; /* "node", "metrics", "monitor" */
+    uint64_t cpu_ms, resident_bytes;
+};
+
 struct cq_node_status {
     char interface[CQ_CONF_INTERFACE_MAX + 1];
     uint8_t id[CQ_PEER_ID_LEN]; /* our own */
@@ -73,6 +87,8 @@ struct cq_node_status {
     uint16_t rotate_secs;
     char aead[CQ_STATUS_AEAD_MAX + 1]; /* what seals and opens records; "": not told */
     uint64_t uptime_secs;
+    uint64_t uptime_ms; /* the same, for those who compute rates */
+    int64_t time_ms;    /* the moment of all this, since the epoch */
     unsigned num_workers;
     struct {
         uint64_t sealed, opened; /* records */
@@ -86,7 +102,10 @@ struct cq_node_status {
     unsigned num_pending;                         /* handshakes of others waiting to be finished */
     bool under_load;
     uint64_t cookies_sent, keys_sent, keys_erased;
-    uint64_t drops[CQ_DROP_COUNT];     /* by enum cq_drop, all threads */
+    uint64_t drops[CQ_DROP_COUNT]; /* by enum cq_drop, all threads */
+    struct cq_status_durations durations;
+    struct cq_status_process processes[CQ_STATUS_MAX_PROCESSES];
+    size_t num_processes;              /* 0 where they are not known: in the node's own answers */
     struct cq_node_peer_status *peers; /* owned (calloc) */
     size_t num_peers;
 };

@@ -46,7 +46,8 @@ uint8_t cq_status_fault_of_name(const char *name); /* enum cq_send_fault */
 
 enum { CQ_SESSION_ID_TEXT_LEN = 2 * CQ_SESSION_ID_LEN };
 
-/* Writes it as a member of that name (NULL: as the document). */
+/* Writes it as a member of that name, or (NULL) as the document: for people and programs, so with
+ * the words of cq_peer_words, which follow from the rest and which readers here pass over. */
 void cq_status_json_write(struct cq_json *json, const char *name,
                           const struct cq_node_status *status);
 

@@ -1,6 +1,7 @@
 #include "conf/status_json.h"
 
 #include "base/base64.h"
+#include "conf/status_figures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -343,6 +344,7 @@ enum cq_err cq_status_json_read(struct cq_node_status *out, const json_t *object
         cq_status_json_read_id(object, "peer_id", out->id) &&
         read_fields(object, cq_status_node_fields, out) &&
         read_late_fields(object, cq_status_late_node_fields, out) &&
+        cq_status_figures_read(object, out) &&
         read_suites(json_object_get(object, "suites"), out) &&
         read_flags(json_object_get(object, "flags"), out) &&
         read_workers(json_object_get(object, "workers"), out) &&

@@ -1,6 +1,7 @@
 #include "conf/status_json.h"
 
 #include "base/base64.h"
+#include "conf/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,17 @@ static bool take_attempt(struct scan *s, struct cq_node_peer_status *out)
     return elsewhere[0] == '\0' || cq_addr_parse(elsewhere, &facts->elsewhere) == CQ_OK;
 }
 
+/* They say nothing that is not known from the rest. */
+static bool pass_words(struct scan *s)
+{
+    char state[32], words[CQ_WORDS_MAX];
+
+    if (!take(s, ",\"state\":"))
+        return true;
+    return take_string(s, state, sizeof(state)) && take(s, ",\"explanation\":") &&
+           take_string(s, words, sizeof(words));
+}
+
 static bool take_peer(struct scan *s, struct cq_node_peer_status *out)
 {
     return take(s, "{\"peer_id\":") && take_id(s, out->id) &&
@@ -219,7 +231,7 @@ static bool take_peer(struct scan *s, struct cq_node_peer_status *out)
            take_session(s, out) && take_drop(s, ",\"last_drop\":", &out->last_drop) &&
            take_fields(s, cq_status_late_peer_fields, out) &&
            take_drop(s, ",\"refused\":", &out->refused) && take_reason(s) &&
-           take_configured(s, out) && take_attempt(s, out) && take(s, "}");
+           take_configured(s, out) && take_attempt(s, out) && pass_words(s) && take(s, "}");
 }
 
 bool cq_status_scan_peer(struct cq_node_peer_status *out, struct cq_json_list *list)

@@ -1,6 +1,8 @@
 #include "conf/status_json.h"
 
 #include "base/base64.h"
+#include "conf/status_figures.h"
+#include "conf/words.h"
 
 static void put_fields(struct cq_json *json, const struct cq_status_field *fields, const void *from)
 {
@@ -119,7 +121,19 @@ static void put_attempt(struct cq_json *json, const struct cq_node_peer_status *
     cq_json_close(json, '}');
 }
 
-static void put_peer(struct cq_json *json, const struct cq_node_peer_status *peer)
+static void put_words(struct cq_json *json, const struct cq_node_peer_status *peer,
+                      const char *interface)
+{
+    char words[CQ_WORDS_MAX];
+    enum cq_link_state state = cq_peer_words(words, peer, interface);
+
+    cq_json_text(json, "state", cq_link_state_name(state));
+    cq_json_text(json, "explanation", words);
+}
+
+/* interface NULL: without words. */
+static void put_peer(struct cq_json *json, const struct cq_node_peer_status *peer,
+                     const char *interface)
 {
     cq_json_open(json, NULL, '{');
     put_id(json, "peer_id", peer->id);
@@ -133,6 +147,8 @@ static void put_peer(struct cq_json *json, const struct cq_node_peer_status *pee
     cq_json_text(json, "configured_endpoint",
                  peer->configured_endpoint != NULL ? peer->configured_endpoint : "");
     put_attempt(json, peer);
+    if (interface != NULL)
+        put_words(json, peer, interface);
     cq_json_close(json, '}');
 }
 
@@ -144,6 +160,7 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     put_id(json, "peer_id", status->id);
     put_fields(json, cq_status_node_fields, status);
     put_fields(json, cq_status_late_node_fields, status);
+    cq_status_figures_write(json, status);
     put_suites(json, status->suites, status->preferred_suite);
     cq_json_open(json, "flags", '[');
     for (size_t i = 0; i < status->num_flags; i++)
@@ -164,7 +181,7 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     cq_json_close(json, '}');
     cq_json_open(json, "peers", '[');
     for (size_t i = 0; i < status->num_peers; i++)
-        put_peer(json, &status->peers[i]);
+        put_peer(json, &status->peers[i], name == NULL ? status->interface : NULL);
     cq_json_close(json, ']');
     cq_json_close(json, '}');
 }

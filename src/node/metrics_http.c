@@ -1,6 +1,7 @@
 #include "node/metrics_http.h"
 
 #include "conf/status.h"
+#include "node/metrics_assets.h"
 #include "node/metrics_page.h"
 #include "node/metrics_request.h"
 #include "node/report.h"
@@ -95,11 +96,18 @@ static void free_body(void *ctx)
     free(body);
 }
 
+struct header {
+    const char *name, *value;
+};
+
+enum { MAX_HEADERS = 4 };
+
 struct answer {
     unsigned status;
-    const char *type;   /* of the content */
-    const char *policy; /* NULL: nothing may be loaded */
-    const char *header, *value;
+    const char *type;                   /* of the content */
+    const char *policy;                 /* NULL: nothing may be loaded */
+    const char *caching;                /* NULL: nowhere */
+    struct header headers[MAX_HEADERS]; /* more of them, up to one without a name */
 };
 
 static const char text_type[] = "text/plain; charset=utf-8";
@@ -111,13 +119,15 @@ static void add_headers(struct MHD_Response *response, const struct answer *answ
                              : "default-src 'none'; frame-ancestors 'none'; sandbox";
 
     mhd.add_response_header(response, "Content-Type", answer->type);
-    mhd.add_response_header(response, "Cache-Control", "no-store");
+    mhd.add_response_header(response, "Cache-Control",
+                            answer->caching != NULL ? answer->caching : "no-store");
     mhd.add_response_header(response, "X-Content-Type-Options", "nosniff");
     mhd.add_response_header(response, "X-Frame-Options", "DENY");
     mhd.add_response_header(response, "Referrer-Policy", "no-referrer");
     mhd.add_response_header(response, "Content-Security-Policy", policy);
-    if (answer->header != NULL)
-        mhd.add_response_header(response, answer->header, answer->value);
+    mhd.add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    for (int i = 0; i < MAX_HEADERS && answer->headers[i].name != NULL; i++)
+        mhd.add_response_header(response, answer->headers[i].name, answer->headers[i].value);
 }
 
 /* The library leaves the body out where the method is HEAD. */
@@ -191,8 +201,7 @@ static enum MHD_Result serve_metrics(struct cq_metrics_http *http,
         .status = MHD_HTTP_OK,
         .type = open_metrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                              : "text/plain; version=0.0.4; charset=utf-8",
-        .header = "Vary",
-        .value = "Accept",
+        .headers = {{"Vary", "Accept"}},
     };
     struct cq_metrics_view view;
     struct cq_text text = {0};
@@ -222,9 +231,29 @@ static enum MHD_Result serve_readiness(struct cq_metrics_http *http,
     return respond_line(connection, MHD_HTTP_OK, "ready\n");
 }
 
+static void fill_processes(struct cq_node_status *out, const struct cq_metrics_view *view)
+{
+    static const char *const names[CQ_METRICS_PROCESSES] = {
+        [CQ_METRICS_NODE] = "node",
+        [CQ_METRICS_SERVER] = "metrics",
+        [CQ_METRICS_MONITOR] = "monitor",
+    };
+
+    for (int i = 0; i < CQ_METRICS_PROCESSES; i++) {
+        struct cq_status_process *p = &out->processes[out->num_processes];
+        if (view->usage[i].num_threads == 0)
+            continue;
+        strcpy(p->name, names[i]);
+        p->cpu_ms = view->usage[i].cpu_ms;
+        p->resident_bytes = view->usage[i].resident_bytes;
+        out->num_processes++;
+    }
+}
+
 static enum cq_err fill_status(struct cq_node_status *out, const struct cq_metrics_view *view)
 {
     cq_report_node(out, view->interface, view->node);
+    fill_processes(out, view);
     if (view->num_peers == 0)
         return CQ_OK;
     out->peers = calloc(view->num_peers, sizeof(*out->peers));
@@ -257,7 +286,7 @@ static enum MHD_Result serve_status(struct cq_metrics_http *http, struct MHD_Con
     char *json = NULL;
     size_t len = 0;
 
-    if (status == NULL || !look(http, &view, false)) {
+    if (status == NULL || !look(http, &view, true)) {
         free(status);
         return respond_silence(connection);
     }
@@ -274,18 +303,65 @@ static enum MHD_Result serve_status(struct cq_metrics_http *http, struct MHD_Con
     return respond_text(connection, &answer, &text);
 }
 
+static struct answer page_answer(unsigned status)
+{
+    return (struct answer){
+        .status = status,
+        .type = "text/html; charset=utf-8",
+        .policy = cq_metrics_page_policy,
+        .headers = {{"Permissions-Policy", cq_metrics_page_permissions},
+                    {"Cross-Origin-Opener-Policy", "same-origin"}},
+    };
+}
+
 static enum MHD_Result serve_page(struct cq_metrics_http *http, struct MHD_Connection *connection)
 {
-    struct answer answer = {.status = MHD_HTTP_OK,
-                            .type = "text/html; charset=utf-8",
-                            .policy = cq_metrics_page_policy};
+    struct answer answer = page_answer(MHD_HTTP_OK);
     struct cq_metrics_view view;
+    struct cq_node_status *status = calloc(1, sizeof(*status));
     struct cq_text text = {0};
 
-    if (!look(http, &view, false))
+    if (status == NULL || !look(http, &view, true)) {
+        free(status);
         return respond_silence(connection);
-    cq_metrics_page(&text, &view);
+    }
+    if (fill_status(status, &view) == CQ_OK)
+        cq_metrics_page(&text, status, view.ready);
+    else
+        text.failed = true;
+    cq_node_status_free(status);
+    free(status);
     return respond_text(connection, &answer, &text);
+}
+
+/* Scripts and styles of the page: the same for all nodes of this version. */
+static enum MHD_Result serve_asset(struct MHD_Connection *connection,
+                                   const struct cq_metrics_asset *asset)
+{
+    bool packed = cq_metrics_accepts_gzip(header_of(connection, "Accept-Encoding"));
+    const struct cq_metrics_body *body = packed ? &asset->gzip : &asset->plain;
+    struct answer answer = {
+        .status = MHD_HTTP_OK,
+        .type = asset->type,
+        .caching = "no-cache",
+        .headers = {{"ETag", body->etag},
+                    {"Vary", "Accept-Encoding"},
+                    {packed ? "Content-Encoding" : NULL, "gzip"}},
+    };
+
+    if (!cq_metrics_has_etag(header_of(connection, "If-None-Match"), body->etag))
+        return respond(connection, &answer, (const char *)body->data, body->len);
+    answer.status = MHD_HTTP_NOT_MODIFIED;
+    answer.headers[2].name = NULL;
+    return respond(connection, &answer, "", 0);
+}
+
+static const struct cq_metrics_asset *find_asset(const char *url)
+{
+    for (size_t i = 0; i < cq_metrics_num_assets; i++)
+        if (strcmp(url, cq_metrics_assets[i].path) == 0)
+            return &cq_metrics_assets[i];
+    return NULL;
 }
 
 static const struct {
@@ -305,19 +381,26 @@ static enum MHD_Result refuse_method(struct MHD_Connection *connection)
 {
     struct answer answer = {.status = MHD_HTTP_METHOD_NOT_ALLOWED,
                             .type = text_type,
-                            .header = "Allow",
-                            .value = "GET, HEAD"};
+                            .headers = {{"Allow", "GET, HEAD"}}};
 
     return respond(connection, &answer, "only GET and HEAD\n", strlen("only GET and HEAD\n"));
 }
 
-static enum MHD_Result ask_for_token(struct MHD_Connection *connection)
+/* A browser cannot be told to send a token with the page itself: for the page comes one that asks
+ * for it. */
+static enum MHD_Result ask_for_token(struct MHD_Connection *connection, const char *url)
 {
-    struct answer answer = {.status = MHD_HTTP_UNAUTHORIZED,
-                            .type = text_type,
-                            .header = "WWW-Authenticate",
-                            .value = "Bearer realm=\"cryprq\""};
+    static const struct header challenge = {"WWW-Authenticate", "Bearer realm=\"cryprq\""};
+    struct answer answer = {
+        .status = MHD_HTTP_UNAUTHORIZED, .type = text_type, .headers = {challenge}};
+    struct cq_text text = {0};
 
+    if (strcmp(url, "/") == 0) {
+        answer = page_answer(MHD_HTTP_UNAUTHORIZED);
+        answer.headers[2] = challenge;
+        cq_metrics_page_locked(&text);
+        return respond_text(connection, &answer, &text);
+    }
     return respond(connection, &answer, "a token is needed\n", strlen("a token is needed\n"));
 }
 
@@ -339,9 +422,12 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     if (!cq_metrics_host_is_ours(header_of(connection, "Host"), &http->config.bound))
         return respond_line(connection, MHD_HTTP_FORBIDDEN,
                             "this server goes by its address or as localhost\n");
+    const struct cq_metrics_asset *asset = find_asset(url);
+    if (asset != NULL)
+        return serve_asset(connection, asset);
     if (http->config.token[0] != '\0' &&
         !cq_metrics_token_is_right(header_of(connection, "Authorization"), http->config.token))
-        return ask_for_token(connection);
+        return ask_for_token(connection, url);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         if (strcmp(url, paths[i].path) == 0)
             return paths[i].serve(http, connection);

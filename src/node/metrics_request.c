@@ -111,6 +111,25 @@ bool cq_metrics_wants_open_metrics(const char *accept)
     return open_metrics > 0 && open_metrics >= text;
 }
 
+bool cq_metrics_accepts_gzip(const char *accept_encoding)
+{
+    const char *at = accept_encoding;
+
+    while (at != NULL && *at != '\0') {
+        size_t len = strcspn(at, ","), blanks = strspn(at, " \t");
+        if (blanks < len && has_type(at + blanks, len - blanks, "gzip"))
+            return read_weight(at, len) > 0;
+        at += len + (at[len] == ',');
+    }
+    return false;
+}
+
+bool cq_metrics_has_etag(const char *if_none_match, const char *etag)
+{
+    return if_none_match != NULL &&
+           (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, etag) != NULL);
+}
+
 bool cq_metrics_token_is_right(const char *authorization, const char *token)
 {
     static const char scheme[] = "Bearer ";

@@ -211,6 +211,17 @@ static void fill_offloads(struct cq_node_status *out, const struct cq_snapshot_n
         add_flag(out, on[i], cq_offload_name((enum cq_offload)i));
 }
 
+static void fill_durations(struct cq_status_durations *out,
+                           const struct cq_snapshot_durations in[2])
+{
+    _Static_assert((int)CQ_STATUS_DURATIONS == (int)CQ_SNAPSHOT_DURATIONS, "the same bounds");
+
+    for (int i = 0; i < CQ_STATUS_DURATIONS; i++)
+        out->upper_us[i] = (uint64_t)(cq_snapshot_durations[i] / 1000);
+    for (int role = 0; role < 2; role++)
+        memcpy(out->counts[role], in[role].counts, sizeof(out->counts[role]));
+}
+
 void cq_report_node(struct cq_node_status *out, const char *interface,
                     const struct cq_snapshot_node *node)
 {
@@ -225,6 +236,9 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->preferred_suite = node->preferred_suite;
     out->rotate_secs = node->rotate_secs;
     out->uptime_secs = whole_secs(node->started, node->now);
+    out->uptime_ms = (uint64_t)(cq_time_max(node->now - node->started, 0) / CQ_NS_PER_MS);
+    out->time_ms = node->wall / CQ_NS_PER_MS;
+    fill_durations(&out->durations, node->counts.handshakes);
     out->num_workers = node->num_workers;
     snprintf(out->aead, sizeof(out->aead), "%s", cq_aead_backend());
     for (unsigned i = 0; i < node->num_workers && i < CQ_CONF_MAX_WORKERS; i++) {

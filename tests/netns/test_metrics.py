@@ -150,12 +150,19 @@ def status_is_shows(scene):
     second = tunnel.status(a)
 
     def still(x):
-        """Without what time changes."""
+        """Without what time changes, and what the server alone knows."""
         if isinstance(x, dict):
-            return {k: still(v) for k, v in x.items() if not k.endswith("secs") and k != "secs"}
+            return {k: still(v) for k, v in x.items()
+                    if not k.endswith(("secs", "_ms")) and k not in ("explanation", "processes")}
         return [still(v) for v in x] if isinstance(x, list) else x
 
     equal(still(first), still(second), "status")
+    equal(sorted(p["name"] for p in first["processes"]), ["metrics", "monitor", "node"], "processes")
+    check(all(p["resident_bytes"] > 1e6 for p in first["processes"]), first["processes"])
+    check("processes" not in second, "processes, of which the node knows nothing")
+    check(first["peers"][0]["explanation"].startswith("Connected; keys "), first["peers"][0]["explanation"])
+    equal(sum(map(sum, (first["handshake_durations"][role] for role in ("initiator", "responder")))),
+          first["peers"][0]["initiated"] + first["peers"][0]["responded"], "durations")
     equal(second["metrics_address"], f"127.0.0.1:{PORT}", "address in the status")
     check(f"metrics: 127.0.0.1:{PORT}\n" in a.cryprq("show", a.name).stdout, "no address in show")
 

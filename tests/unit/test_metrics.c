@@ -1,4 +1,6 @@
 #include "base/base64.h"
+#include "config.h"
+#include "node/metrics_assets.h"
 #include "node/metrics_page.h"
 #include "node/metrics_render.h"
 #include "node/metrics_request.h"
@@ -344,21 +346,139 @@ static void test_kept_labels(void **state)
     cq_metrics_labels_free(&labels);
 }
 
+/* ---- the page ---- */
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+        n++;
+    return n;
+}
+
+static const char *page_of(const struct cq_node_status *status, bool ready)
+{
+    struct cq_text text = {0};
+
+    cq_metrics_page(&text, status, ready);
+    return string_of(&text);
+}
+
 static void test_page(void **state)
+{
+    struct cq_node_peer_status peers[2] = {
+        {.name = "far", .has_session = true, .rotate_in_secs = 60}, {.id = {1}}};
+    struct cq_node_status status = {.interface = "wan0",
+                                    .uptime_secs = 200,
+                                    .time_ms = INT64_C(1700000000123),
+                                    .drops = {[CQ_DROP_BAD_TAG] = 7},
+                                    .processes = {{"node", 10, 7 << 20}},
+                                    .num_processes = 1,
+                                    .peers = peers,
+                                    .num_peers = 2};
+
+    (void)state;
+    peers[0].rx_bytes = 1536;
+    const char *page = page_of(&status, true);
+    expect_in(page, "<title>wan0 - CrypRQ</title>");
+    expect_in(page, "Running for 3 min; this is the state at 2023-11-14 22:13:20 UTC.");
+    expect_in(page, "<p class=\"headline\">1 of 2 peers connected, none has trouble.</p>");
+    expect_in(page, "<th scope=\"row\">far</th>");
+    expect_in(page, "Connected; keys 0 s old, next rotation in 60 s.");
+    expect_in(page, "<th scope=\"row\">" ID_1 "</th>"); /* which has no name */
+    expect_in(page, "<td class=\"num\">1.5 KiB</td>");
+    expect_in(page, "<code>bad_tag</code></th><td class=\"num\">7</td>");
+    expect_in(page, "<dd>7.0 MiB</dd>");
+    expect_not_in(page, "more:");
+    expect_not_in(page, "{{");
+    peers[1].refused = CQ_DROP_DECRYPT_FRESH;
+    expect_in(page_of(&status, true), "1 of 2 peers has trouble.");
+    expect_in(page_of(&status, false), "The interface is starting or ending.");
+    status.num_peers = 1;
+    status.drops[CQ_DROP_BAD_TAG] = 0;
+    page = page_of(&status, true);
+    expect_in(page, "Everything is connected.");
+    expect_in(page, "Nothing was dropped.");
+    status.num_peers = 0;
+    expect_in(page_of(&status, true), "No peers are configured.");
+}
+
+/* Of many peers a bounded number is listed, and all are counted. */
+static void test_page_of_many(void **state)
+{
+    enum { MANY = CQ_METRICS_PAGE_PEERS + 34 };
+    static struct cq_node_peer_status peers[MANY];
+    struct cq_node_status status = {.interface = "wan0", .peers = peers, .num_peers = MANY};
+
+    (void)state;
+    peers[MANY - 1].has_session = true;
+    const char *page = page_of(&status, true);
+    assert_int_equal(count_of(page, "<tr><th scope=\"row\">"), CQ_METRICS_PAGE_PEERS);
+    expect_in(page, "and 34 more: <code>cryprq show wan0</code>");
+    expect_in(page, "1 of 234 peers connected");
+}
+
+/* Whatever names are: they make no element, no attribute and no end of one. */
+static void test_hostile_names(void **state)
+{
+    static const char *const names[] = {
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "'><svg/onload=a()>",
+        "</table>",
+        "&lt;b&gt;",
+        "--><b>",
+        "]]>",
+        "</template><b>",
+    };
+    struct cq_node_peer_status peer = {.name = "plain"};
+    struct cq_node_status status = {.interface = "wan0", .peers = &peer, .num_peers = 1};
+
+    (void)state;
+    size_t begins = count_of(page_of(&status, true), "<");
+    size_t ends = count_of(page_of(&status, true), ">");
+    size_t quotes = count_of(page_of(&status, true), "\"");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        strcpy(peer.name, names[i]);
+        strcpy(peer.endpoint, names[i]);
+        strcpy(status.interface, "<i>&\"'");
+        const char *page = page_of(&status, true);
+        assert_int_equal(count_of(page, "<"), begins);
+        assert_int_equal(count_of(page, ">"), ends);
+        assert_int_equal(count_of(page, "\""), quotes);
+        expect_in(page, "<title>&lt;i&gt;&amp;&quot;&#39; - CrypRQ</title>");
+    }
+}
+
+static void test_locked_page(void **state)
 {
     struct cq_text text = {0};
 
     (void)state;
-    make_sample();
-    strcpy(sample.infos[1].name, "<script>");
-    cq_metrics_page(&text, &sample.view);
+    cq_metrics_page_locked(&text);
     const char *page = string_of(&text);
-    expect_in(page, "<td>&lt;script&gt;</td>");
-    expect_in(page, ID_1);
-    expect_not_in(page, "<script>");
-    sample.view.max_peers = 1;
-    cq_metrics_page(&text, &sample.view);
-    expect_in(string_of(&text), "and 2 more");
+    expect_in(page, "data-state=\"locked\"");
+    expect_in(page, "assets/app.js");
+    expect_not_in(page, "wan0");
+    expect_not_in(page, CQ_VERSION);
+}
+
+static void test_assets(void **state)
+{
+    bool script = false;
+
+    (void)state;
+    for (size_t i = 0; i < cq_metrics_num_assets; i++) {
+        const struct cq_metrics_asset *a = &cq_metrics_assets[i];
+        assert_int_equal(strncmp(a->path, "/assets/", 8), 0);
+        assert_true(a->plain.len > 0 && a->gzip.len > 18);
+        assert_memory_equal(a->gzip.data, "\x1f\x8b\x08", 3);
+        assert_int_equal(a->plain.etag[0], '"');
+        assert_string_not_equal(a->plain.etag, a->gzip.etag);
+        script = script || strcmp(a->path, "/assets/app.js") == 0;
+    }
+    assert_true(script);
 }
 
 /* Attempts are counted by the reason that the log tells, handshakes by role. */
@@ -513,6 +633,36 @@ static void test_accept(void **state)
             fail_msg("case %zu: %s", i, cases[i].accept != NULL ? cases[i].accept : "none");
 }
 
+static void test_encoding(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool gzip;
+    } cases[] = {
+        {NULL, false},
+        {"", false},
+        {"gzip", true},
+        {"gzip, br", true},
+        {"br,GZIP;q=0.5", true},
+        {"gzip;q=0", false},
+        {"deflate, br", false},
+        {"xgzip", false},
+        {"gzipx", false},
+        {"*", false},
+        {"identity;q=1, gzip;q=0.0", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (cq_metrics_accepts_gzip(cases[i].accept) != cases[i].gzip)
+            fail_msg("case %zu", i);
+    assert_true(cq_metrics_has_etag("\"a\"", "\"a\""));
+    assert_true(cq_metrics_has_etag("\"b\", W/\"a\"", "\"a\""));
+    assert_true(cq_metrics_has_etag("*", "\"a\""));
+    assert_false(cq_metrics_has_etag("\"ab\"", "\"a\""));
+    assert_false(cq_metrics_has_etag(NULL, "\"a\""));
+}
+
 static void test_token(void **state)
 {
     static const char token[] = "0123456789abcdef";
@@ -536,14 +686,16 @@ static void test_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_escaping),
-        cmocka_unit_test(test_growth),       cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_histogram),    cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_all_metrics),  cmocka_unit_test(test_other_peers),
-        cmocka_unit_test(test_kept_labels),  cmocka_unit_test(test_page),
-        cmocka_unit_test(test_noted_events), cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_host),         cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_growth),        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_histogram),     cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_all_metrics),   cmocka_unit_test(test_other_peers),
+        cmocka_unit_test(test_kept_labels),   cmocka_unit_test(test_page),
+        cmocka_unit_test(test_noted_events),  cmocka_unit_test(test_page_of_many),
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_locked_page),
+        cmocka_unit_test(test_assets),        cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_snapshot),      cmocka_unit_test(test_host),
+        cmocka_unit_test(test_accept),        cmocka_unit_test(test_token),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

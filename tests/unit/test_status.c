@@ -89,11 +89,21 @@ static void fill(struct cq_node_status *s)
         .cookies_sent = 10,
         .keys_sent = 11,
         .keys_erased = 12,
+        .uptime_ms = 86400123,
+        .time_ms = INT64_C(1700000000123),
+        .processes = {{"node", 1230, 7 << 20}, {"metrics", 40, 3 << 20}},
+        .num_processes = 2,
         .num_peers = 2,
     };
     memset(s->id, 0x5a, sizeof(s->id));
     for (unsigned i = 1; i < CQ_DROP_COUNT; i++)
         s->drops[i] = 1000 + i;
+    for (unsigned i = 0; i < CQ_STATUS_DURATIONS; i++)
+        s->durations.upper_us[i] = 100 * (i + 1);
+    for (unsigned i = 0; i <= CQ_STATUS_DURATIONS; i++) {
+        s->durations.counts[0][i] = i;
+        s->durations.counts[1][i] = 2 * i;
+    }
     s->peers = calloc(2, sizeof(*s->peers));
     assert_non_null(s->peers);
     fill_peer(&s->peers[0]);
@@ -169,6 +179,12 @@ static void test_names(void **state)
         "\"tun_tso\":{\"state\":\"given_up\",\"fallbacks\":1},",
         "\"udp_gso\":{\"state\":\"on\",\"fallbacks\":12},"
         "\"udp_gro\":{\"state\":\"switched_off\",\"fallbacks\":0}}",
+        "\"uptime_ms\":86400123,\"time_ms\":1700000000123,",
+        "\"handshake_durations\":{\"upper_us\":[100,200,",
+        "\"initiator\":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],\"responder\":[0,2,",
+        "\"processes\":[{\"name\":\"node\",\"cpu_ms\":1230,\"resident_bytes\":7340032},{",
+        "\"state\":\"connected\",\"explanation\":\"Connected; keys 60 s old, next rotation in "
+        "3 min.\"",
     };
     struct cq_node_status status;
     char *text;
@@ -218,6 +234,13 @@ static void test_changed_texts(void **state)
         {"paWlpaWlpaWl", "paWlpaWlpaW=", CQ_ERR_INVALID},
         {"\"suites\":[", "\"suites\":[\"ascon\",", CQ_OK},
         {"\"peers\":[", "\"peers\":[3,", CQ_ERR_INVALID},
+        {"\"upper_us\":[100,", "\"upper_us\":[", CQ_ERR_INVALID},
+        {"\"initiator\":[0,", "\"initiator\":[-1,", CQ_ERR_INVALID},
+        {"\"handshake_durations\":", "\"later_durations\":", CQ_OK},
+        {"\"name\":\"node\"", "\"name\":\"a-name-that-is-too-long\"", CQ_ERR_INVALID},
+        {"\"cpu_ms\":1230", "\"cpu_ms\":\"1230\"", CQ_ERR_INVALID},
+        {"\"processes\":[", "\"processes\":[1,2,3,", CQ_ERR_INVALID},
+        {"\"state\":\"connected\"", "\"state\":\"of a later version\"", CQ_OK},
     };
     struct cq_node_status status, after;
     char *text, *changed;
