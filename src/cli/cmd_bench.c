@@ -17,7 +17,7 @@ static const struct cq_cli_option options[] = {
 
 enum {
     BATCHES_DEFAULT = 30,
-    BATCH_MS_DEFAULT = 15,
+    BATCH_MS_DEFAULT = 20,
     BATCHES_QUICK = 11,
     BATCH_MS_QUICK = 5,
 };
@@ -136,7 +136,7 @@ const struct cq_cli_command cq_cmd_bench = {
     .arguments = "[--json] [--quick] [--list] [--only PREFIX[,PREFIX...]] [--batches N] "
                  "[--batch-ms N] [--ops N]",
     .summary = "Measure the parts that need no network",
-    .help = "Each benchmark runs in batches (30 of about 15 ms each), which take turns, and is "
+    .help = "Each benchmark runs in batches (30 of about 20 ms each), which take turns, and is "
             "told as the median\n"
             "over its batches with a 95 % confidence interval.\n"
             "\n"

@@ -111,6 +111,11 @@ def packets_allocate_nothing():
     value = {r["name"]: r["samples"] for r in json.loads(out)["results"]}
     for suite in ("aes-256-gcm", "chacha20-poly1305"):
         expect(value[f"memory/allocations/{suite}"], [0.0])
+    # Other benchmarks before them leave no trace in theirs.
+    alone = json.loads(run("--json", "--only", "memory/engine/1,allowed-ips/", *BRIEF)[1])["results"]
+    again = [r["samples"][0] for r in alone if r["name"] == "memory/engine/1"]
+    if not 0.9 * value["memory/engine/1"][0] < again[0] < 1.1 * value["memory/engine/1"][0]:
+        raise AssertionError(f"{again} after others, {value['memory/engine/1']} without")
     for smaller, larger in (("peer", "session"), ("engine/1", "engine/10000")):
         (low,), (high,) = value["memory/" + smaller], value["memory/" + larger]
         if not 500 < low < high < 200e6:
