@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "conf/control.h"
-#include "crypto/aead.h"
 #include "crypto/crypto.h"
 #include "node/channel.h"
 #include "node/control.h"
@@ -40,6 +39,7 @@ struct child {
     struct cq_identity *identity; /* in secret memory */
     struct cq_control control;
     struct cq_failure failure;
+    int nice;          /* our priority before that of the workers */
     bool keep_memlock; /* its limit could not be raised (containers) */
 };
 
@@ -62,7 +62,6 @@ static bool prepare_memory(struct child *c, int handover_fd)
                                     "LimitMEMLOCK=)");
     if (cq_crypto_init(true) != CQ_OK)
         return cq_fail(&c->failure, "cannot set up libcrypto (%s)", cq_crypto_version());
-    (void)cq_aead_backend(); /* may load tables and test itself: now, not at the first session */
     if (cq_crypto_random(&seed, sizeof(seed)) != CQ_OK)
         return cq_fail(&c->failure, "cannot draw random numbers");
     cq_control_seed(seed | 1); /* never 0 */
@@ -120,8 +119,23 @@ static bool make_identity(struct child *c)
     return true;
 }
 
+/*
+ * Who moves packets for everybody does not stand in line with everybody for the processor:
+ * otherwise an echo waits for the slices of the program that fills the tunnel. The workers keep
+ * this priority, the thread that starts them gives it back. A priority that somebody chose stays.
+ */
+static void prefer_workers(struct child *c)
+{
+    enum { WORKER_NICE = -10 };
+
+    c->nice = cq_process_nice();
+    if (c->nice == 0)
+        cq_process_set_nice(WORKER_NICE);
+}
+
 static bool give_up_privileges(struct child *c)
 {
+    prefer_workers(c);
     if (cq_sandbox_chroot(cq_file_runtime_dir()) != CQ_OK)
         return cq_fail(&c->failure, "cannot change the root directory: %s", strerror(errno));
     if (cq_sandbox_drop(&c->start.user, c->keep_memlock) != CQ_OK)
@@ -138,6 +152,7 @@ static bool start_serving(struct child *c)
     enum cq_err err =
         cq_control_init(&c->control, &c->conf, c->replied, c->identity, &c->start, &what);
 
+    cq_process_set_nice(c->nice);
     if (err != CQ_OK)
         return cq_fail(&c->failure, "%s: %s", what, cq_err_text(err));
     /* The peers' secrets are the engine's now. */

@@ -26,6 +26,7 @@ struct cq_handover_start {
     unsigned num_workers;
     struct cq_tun tuns[CQ_CONF_MAX_WORKERS]; /* of each worker */
     struct cq_udp udps[CQ_CONF_MAX_WORKERS]; /* the same; all on one port */
+    int backlog_fd;                          /* os/backlog.h; -1: none */
     uint16_t mtu;
     uint32_t fwmark; /* of our datagrams; 0: none */
     struct cq_sandbox_user user;

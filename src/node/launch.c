@@ -75,10 +75,12 @@ _Noreturn static void become_node(const char *interface, int channel, struct cq_
                                   mine.listener,
                                   mine.metrics_socket,
                                   mine.metrics_memory,
-                                  mine.logging.target.fd};
-    size_t num_fds = 6;
+                                  mine.logging.target.fd,
+                                  mine.backlog_fd};
+    size_t num_fds = 7;
     for (unsigned i = 0; i < mine.num_workers; i++) {
-        fds[num_fds++] = mine.tuns[i].fd;
+        for (unsigned line = 0; line < mine.tuns[i].num_lines; line++)
+            fds[num_fds++] = cq_tun_line(&mine.tuns[i], line);
         fds[num_fds++] = mine.udps[i].fd4;
         fds[num_fds++] = mine.udps[i].fd6;
     }

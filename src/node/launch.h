@@ -21,7 +21,7 @@ struct cq_launched {
 /* In a process just forked: executes this program again with these arguments, our own variables of
  * the environment, these descriptors (negative: none) and no others. Returns only when that fails:
  * errno. */
-enum { CQ_LAUNCH_MAX_FDS = 6 + 3 * CQ_CONF_MAX_WORKERS };
+enum { CQ_LAUNCH_MAX_FDS = 7 + (CQ_TUN_MAX_LINES + 2) * CQ_CONF_MAX_WORKERS };
 int cq_launch_become(char *const argv[], const int *fds, size_t num_fds);
 
 /* Executes this program again as the node (node/child.h) with the descriptors of `start` and of the

@@ -12,13 +12,14 @@
 #include "node/metrics.h"
 #include "node/names.h"
 #include "node/network.h"
-#include "node/recent.h"
 #include "node/undo.h"
+#include "os/backlog.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/generation.h"
 #include "os/notify.h"
 #include "os/process.h"
+#include "os/steer.h"
 #include "os/unix.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct monitor {
     struct cq_keeper keeper;
     struct cq_netlink *nl;
     unsigned num_workers;
+    int backlog_fd; /* os/backlog.h */
     struct cq_tun tuns[CQ_CONF_MAX_WORKERS];
     struct cq_udp udps[CQ_CONF_MAX_WORKERS];
     struct cq_network network;
@@ -52,7 +54,6 @@ struct monitor {
     int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
     struct cq_metrics metrics;
-    struct cq_recent_list recent;   /* of the node, as far as it has come */
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
     bool has_names, has_sockets;
@@ -122,12 +123,28 @@ static struct cq_tun_options tun_options(const struct monitor *m)
 
     return (struct cq_tun_options){
         .name = m->name,
-        .multi_queue = m->num_workers > 1,
+        .multi_queue = true,
+        .lines = m->num_workers > 1 ? CQ_TUN_MAX_LINES / 2 : CQ_TUN_MAX_LINES,
         .no_vnet = wanted == CQ_CONF_TUN_OFFLOAD_OFF,
         .without = wanted == CQ_CONF_TUN_OFFLOAD_ON    ? 0
                    : wanted == CQ_CONF_TUN_OFFLOAD_TSO ? CQ_TUN_OFFLOAD_USO
                                                        : CQ_TUN_OFFLOAD_USO | CQ_TUN_OFFLOAD_TSO,
     };
+}
+
+/* Without the kernel's help each worker has one line, and flows wait behind each other. */
+static void divide_queues(struct monitor *m)
+{
+    unsigned lines = m->tuns[0].num_lines;
+    bool good = lines > 1;
+
+    for (unsigned i = 0; i < m->num_workers; i++)
+        good = good && m->tuns[i].num_lines == lines;
+    good = good && cq_steer_attach(&m->tuns[0], m->num_workers, lines) == CQ_OK;
+    for (unsigned i = 0; !good && i < m->num_workers; i++)
+        cq_tun_close_others(&m->tuns[i]);
+    if (good && cq_backlog_attach(&m->tuns[0], &m->backlog_fd) != CQ_OK)
+        m->backlog_fd = -1;
 }
 
 static bool open_device(struct monitor *m)
@@ -143,9 +160,7 @@ static bool open_device(struct monitor *m)
             m->tuns[i].fd = -1;
     }
     if (err == CQ_OK) {
-        if (m->num_workers > 1 && cq_tun_steer(&m->tuns[0]) != CQ_OK)
-            cq_log(CQ_EVENT_NO_STEERING, cq_field_text("interface", m->name),
-                   cq_field_text("reason", strerror(errno)));
+        divide_queues(m);
         return true;
     }
     if (err == CQ_ERR_EXISTS)
@@ -284,6 +299,7 @@ static bool start_node(struct monitor *m)
 {
     struct cq_handover_start start = {.listener = m->listener,
                                       .num_workers = m->num_workers,
+                                      .backlog_fd = m->backlog_fd,
                                       .mtu = m->mtu,
                                       .fwmark = m->network.mark,
                                       .user = m->user,
@@ -382,44 +398,6 @@ static void tell_early(struct monitor *m)
     m->early = NULL;
 }
 
-static void say_state_failed(const struct monitor *m, enum cq_err err)
-{
-    const char *reason = err == CQ_ERR_PERM ? "not ours, or others may write there"
-                         : err == CQ_ERR_IO ? strerror(errno)
-                                            : cq_err_text(err);
-
-    cq_log(CQ_EVENT_CACHE_FAILED, cq_field_text("interface", m->name),
-           cq_field_text("directory", cq_file_state_dir()), cq_field_text("reason", reason));
-}
-
-/* Gives the node what is known of where its peers were. */
-static void tell_recent(const struct monitor *m)
-{
-    struct cq_recent_list list = {0};
-    enum cq_err err;
-
-    if (m->conf->remember_off) {
-        err = cq_recent_remove(m->name);
-    } else {
-        err = cq_recent_load(m->name, &list);
-        if (err == CQ_ERR_NOTFOUND)
-            err = CQ_OK;
-        (void)!cq_recent_send(m->node.channel, &list);
-        cq_recent_free(&list);
-    }
-    if (err != CQ_OK)
-        say_state_failed(m, err);
-}
-
-static void take_recent(struct monitor *m, const struct cq_channel_message *message)
-{
-    if (m->conf->remember_off || cq_recent_take(&m->recent, message) != CQ_OK || !m->recent.whole)
-        return;
-    enum cq_err err = cq_recent_store(m->name, &m->recent);
-    if (err != CQ_OK)
-        say_state_failed(m, err);
-}
-
 /* Those who watch are served by the node, so it hears of what happens here. */
 static void tell_node(void *ctx, const struct cq_logline *line)
 {
@@ -449,7 +427,6 @@ static bool set_up(struct monitor *m)
     if (!set_up_network(m) || !cq_metrics_open(&m->metrics, m->conf, m->failure) || !start_node(m))
         return false;
     tell_missing_offloads(m);
-    tell_recent(m);
     tell_early(m);
     cq_metrics_start(&m->metrics, &m->user, m->options->sink);
     if (cq_undo_device(&m->undo) != CQ_OK)
@@ -481,8 +458,12 @@ static void store(struct monitor *m, const struct cq_channel_message *message)
     }
     if (err == CQ_OK)
         err = cq_cache_store(id, &entry);
-    if (err != CQ_OK)
-        say_state_failed(m, err);
+    if (err == CQ_OK)
+        return;
+    const char *reason =
+        err == CQ_ERR_PERM ? "not ours, or others may write there" : strerror(errno);
+    cq_log(CQ_EVENT_CACHE_FAILED, cq_field_text("interface", m->name),
+           cq_field_text("directory", cq_file_state_dir()), cq_field_text("reason", reason));
 }
 
 /* False: the node is gone. */
@@ -492,8 +473,6 @@ static bool serve_node(struct monitor *m)
     enum cq_err err;
 
     while ((err = cq_channel_receive(m->node.channel, &message)) == CQ_OK) {
-        if (message.type == CQ_CHANNEL_RECENT)
-            take_recent(m, &message);
         if (message.peer >= m->conf->num_peers)
             continue;
         if (message.type == CQ_CHANNEL_STORE_KEY || message.type == CQ_CHANNEL_STORE_REPLIED)
@@ -601,6 +580,9 @@ static void end_device(void *ctx)
     cq_metrics_end(&m->metrics);
     for (unsigned i = 0; i < m->num_workers; i++)
         cq_tun_close(&m->tuns[i]);
+    if (m->backlog_fd >= 0)
+        close(m->backlog_fd);
+    m->backlog_fd = -1;
     cq_network_wipe(&m->network);
 }
 
@@ -610,7 +592,6 @@ static void put_back(struct monitor *m)
     if (m->has_names)
         cq_names_wipe(&m->names);
     free(m->early);
-    cq_recent_free(&m->recent);
     if (!m->has_device_line)
         end_device(m);
     if (m->undo.fd >= 0) {
@@ -667,6 +648,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
                         .undo.fd = -1,
                         .keeper.pipe_fd = -1,
                         .num_workers = choose_num_workers(options->conf),
+                        .backlog_fd = -1,
                         .signal_fd = -1,
                         .generation_fd = -1,
                         .listener = -1};

@@ -13,6 +13,7 @@
 #include "base/counter.h"
 #include "crypto/crypto.h"
 #include "node/ring.h"
+#include "os/backlog.h"
 #include "os/clock.h"
 #include "path/worker.h"
 
@@ -32,11 +33,15 @@
 enum {
     OUT_BYTES = 160 * 1024,
     OUT_FLUSH_BYTES = 60 * 1024,
-    TUN_BATCH = 32, /* frames of one round */
+    TUN_BATCH = 32,              /* frames of one line in one round, */
+    TUN_QUANTUM = 2 * 60 * 1024, /* or bytes */
     TUN_BUFFER = CQ_PATH_FRAME_MAX + 1 + CQ_PATH_SLACK,
-    MAX_FDS = 4,
+    MAX_FDS = 3 + CQ_TUN_MAX_LINES,
     FALLBACKS = 16, /* waiting to be told; a power of two */
 };
+
+/* What an event of epoll is about; below: the line of the TUN. */
+enum source { WAKE = CQ_TUN_MAX_LINES, UDP4, UDP6 };
 
 struct command {
     enum cq_action_type type;
@@ -72,6 +77,8 @@ struct cq_worker {
     struct cq_udp_tx tx;
     struct cq_udp_rx *rx;
     uint8_t *out_buf, *tun_buf;
+    struct cq_backlog_line *backlog; /* of all workers' lines; NULL: not counted */
+    bool sparse[CQ_TUN_MAX_LINES];   /* the last look at this line found one frame at most */
     bool must_notify;
     cq_time now;
 
@@ -136,33 +143,54 @@ static void flush_out(struct cq_worker *w)
     cq_path_out_reset(out);
 }
 
-static void read_tun(struct cq_worker *w)
+static struct cq_backlog_line *backlog_of(const struct cq_worker *w, unsigned line)
+{
+    if (w->backlog == NULL)
+        return NULL;
+    return &w->backlog[w->config.number * w->config.tun.num_lines + line];
+}
+
+static void read_tun(struct cq_worker *w, unsigned line)
 {
     struct cq_tun_header header = {0};
-    size_t len = 0;
+    size_t len = 0, bytes = 0;
+    unsigned num = 0;
+    struct cq_backlog_line *backlog = backlog_of(w, line);
 
     static_assert(sizeof(header) == sizeof(struct cq_vnet), "the same layout");
-    for (int i = 0; i < TUN_BATCH; i++) {
-        enum cq_err err =
-            cq_tun_read(&w->config.tun, &header, w->tun_buf, TUN_BUFFER - CQ_PATH_SLACK, &len);
+    while (num < TUN_BATCH && bytes < TUN_QUANTUM) {
+        uint64_t queued = backlog != NULL ? cq_backlog_queued(backlog) : 0;
+        enum cq_err err = cq_tun_read(&w->config.tun, line, &header, w->tun_buf,
+                                      TUN_BUFFER - CQ_PATH_SLACK, &len);
+        num++;
         if (err == CQ_ERR_RANGE) {
             cq_drop_count(cq_path_worker_counters(w->path), CQ_DROP_TUN_MALFORMED, 1);
             continue;
         }
         if (err == CQ_ERR_IO) {
             /* The interface is gone, and would be reported as readable for ever. */
-            (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->config.tun.fd, NULL);
+            (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, cq_tun_line(&w->config.tun, line), NULL);
             break;
         }
-        if (err != CQ_OK)
+        if (err != CQ_OK) {
+            if (backlog != NULL)
+                cq_backlog_found_empty(backlog, queued);
+            num--;
             break;
+        }
+        if (backlog != NULL)
+            cq_backlog_take(backlog, len);
+        bytes += len;
         struct cq_path_frame frame = {.data = w->tun_buf, .len = len};
         memcpy(&frame.vnet, &header, sizeof(frame.vnet));
         while (!cq_path_seal(w->path, &w->out, &frame, w->now))
             flush_out(w);
-        if (w->out.used >= OUT_FLUSH_BYTES)
+        /* A packet that comes alone does not wait for a look at whether it does. */
+        if (w->out.used >= OUT_FLUSH_BYTES || w->sparse[line])
             flush_out(w);
+        w->sparse[line] = false;
     }
+    w->sparse[line] = num <= 1;
     flush_out(w);
 }
 
@@ -349,17 +377,33 @@ static void notify(struct cq_worker *w)
 
 static void run_round(struct cq_worker *w, const struct epoll_event *events, int num)
 {
+    unsigned lines = 0;
+    bool received = false;
+
     w->now = cq_clock_now();
     cq_path_enter(w->path);
     for (int i = 0; i < num; i++) {
-        int fd = events[i].data.fd;
-        if (fd == w->wake_fd)
+        uint32_t source = events[i].data.u32;
+        if (source < CQ_TUN_MAX_LINES)
+            lines |= 1u << source;
+        else if (source == WAKE)
             run_commands(w);
-        else if (fd == w->config.tun.fd)
-            read_tun(w);
-        else
-            receive(w, fd);
     }
+    if (lines & 1)
+        read_tun(w, 0);
+    for (int i = 0; i < num; i++) {
+        uint32_t source = events[i].data.u32;
+        if (source != UDP4 && source != UDP6)
+            continue;
+        receive(w, source == UDP4 ? w->config.udp.fd4 : w->config.udp.fd6);
+        received = true;
+    }
+    /* What was just written to the interface was perhaps answered there and then. */
+    if (received)
+        read_tun(w, 0);
+    for (unsigned line = 1; line < w->config.tun.num_lines; line++)
+        if (lines & 1u << line)
+            read_tun(w, line);
     bool reported = cq_path_leave(w->path);
     if (reported || w->must_notify)
         notify(w);
@@ -389,9 +433,9 @@ static void *run_worker(void *arg)
 
 /* ---- control thread ---- */
 
-static bool watch(struct cq_worker *w, int fd)
+static bool watch(struct cq_worker *w, int fd, uint32_t source)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
 
     return fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
@@ -403,10 +447,11 @@ static enum cq_err open_descriptors(struct cq_worker *w)
     w->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->epoll_fd < 0 || w->wake_fd < 0 || w->notify_fd < 0)
         return CQ_ERR_IO;
-    if (!watch(w, w->wake_fd) || !watch(w, w->config.udp.fd4) || !watch(w, w->config.udp.fd6) ||
-        !watch(w, w->config.tun.fd))
-        return CQ_ERR_IO;
-    return CQ_OK;
+    bool good = watch(w, w->wake_fd, WAKE) && watch(w, w->config.udp.fd4, UDP4) &&
+                watch(w, w->config.udp.fd6, UDP6);
+    for (unsigned i = 0; i < w->config.tun.num_lines; i++)
+        good = good && watch(w, cq_tun_line(&w->config.tun, i), i);
+    return good ? CQ_OK : CQ_ERR_IO;
 }
 
 /* Pages of these are touched as they are used. */
@@ -427,6 +472,8 @@ static enum cq_err make_buffers(struct cq_worker *w)
     cq_path_in_init(&w->in, (offloads & CQ_TUN_OFFLOAD_CSUM) != 0,
                     (offloads & CQ_TUN_OFFLOAD_TSO) != 0, (offloads & CQ_TUN_OFFLOAD_USO) != 0);
     atomic_store(&w->offloads, offloads);
+    if (w->config.backlog_fd >= 0)
+        w->backlog = cq_backlog_map(w->config.backlog_fd);
     return CQ_OK;
 }
 
@@ -441,6 +488,7 @@ static void free_worker(struct cq_worker *w)
     close_fd(w->epoll_fd);
     close_fd(w->wake_fd);
     close_fd(w->notify_fd);
+    cq_backlog_unmap(w->backlog);
     free(w->commands);
     free(w->datagrams);
     free(w->out_buf);

@@ -40,9 +40,10 @@ struct cq_worker;
 struct cq_worker_config {
     struct cq_path *path; /* outlives the worker */
     unsigned number;      /* of the worker in the path; 0 is the one that seals control records */
-    struct cq_tun tun;    /* this worker's queue; descriptors stay the caller's, open until
+    struct cq_tun tun;    /* this worker's queues; descriptors stay the caller's, open until
                              cq_worker_stop returned */
     struct cq_udp udp;    /* the node's sockets, shared by all workers */
+    int backlog_fd;       /* os/backlog.h; the lines of all workers; -1: none */
     bool no_gso;          /* configuration: never use UDP GSO */
 };
 
@@ -105,7 +106,7 @@ struct cq_worker_status {
     bool tun_header;       /* a virtio header stands before each frame */
     bool udp_gso, udp_gro;
     uint64_t fallbacks[CQ_OFFLOAD_COUNT]; /* at run time; UDP_GSO: destinations */
-    uint64_t sealed, sealed_bytes; /* records and bytes of their datagrams */
+    uint64_t sealed, sealed_bytes;        /* records and bytes of their datagrams */
     uint64_t opened, opened_bytes;
     uint64_t frames_read, frames_written; /* TUN system calls: super-packets count once */
     uint64_t inner_sent, inner_received;  /* IP packets */

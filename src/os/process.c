@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +73,16 @@ unsigned cq_process_num_cpus(void)
         return (unsigned)CPU_COUNT(&set);
     long n = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than the set has room for */
     return n > 0 ? (unsigned)n : 1;
+}
+
+int cq_process_nice(void)
+{
+    return getpriority(PRIO_PROCESS, 0);
+}
+
+void cq_process_set_nice(int nice)
+{
+    (void)setpriority(PRIO_PROCESS, 0, nice);
 }
 
 void cq_process_close_others(const int *keep, int num_keep)

@@ -27,6 +27,13 @@ bool cq_process_wait_end(int watch_fd, cq_time timeout);
 /* How many processors this process may run on; at least 1. */
 unsigned cq_process_num_cpus(void);
 
+/*
+ * The calling thread's priority among others ("nice", -20 to 19, less is more); threads that it
+ * starts have the same. To ask for more takes a privilege, and a refusal is no failure.
+ */
+int cq_process_nice(void);
+void cq_process_set_nice(int nice);
+
 /* Closes all descriptors from 3 on but `keep` (num_keep of them, ascending). */
 void cq_process_close_others(const int *keep, int num_keep);
 

@@ -40,8 +40,7 @@ static unsigned negotiate(int fd, unsigned without)
     };
 
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++)
-        if ((wishes[i] & without) == 0 &&
-            ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
+        if ((wishes[i] & without) == 0 && ioctl(fd, TUNSETOFFLOAD, (unsigned long)wishes[i]) == 0)
             return wishes[i];
     (void)ioctl(fd, TUNSETOFFLOAD, 0UL);
     return 0;
@@ -67,7 +66,34 @@ static enum cq_err attach(struct cq_tun *tun, const struct cq_tun_options *optio
     memcpy(tun->name, request.ifr_name, sizeof(tun->name));
     tun->name[sizeof(tun->name) - 1] = '\0';
     tun->offloads = tun->vnet ? negotiate(tun->fd, options->without) : 0;
+    tun->num_lines = 1;
     return CQ_OK;
+}
+
+static int open_clone(void)
+{
+    return open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* As many as the kernel gives: fewer are no failure. */
+static void add_lines(struct cq_tun *tun, unsigned lines)
+{
+    struct ifreq request;
+
+    memset(&request, 0, sizeof(request));
+    memcpy(request.ifr_name, tun->name, strlen(tun->name));
+    request.ifr_flags =
+        (short)(IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (tun->vnet ? IFF_VNET_HDR : 0));
+    while (tun->num_lines < lines && tun->num_lines < CQ_TUN_MAX_LINES) {
+        int fd = open_clone();
+        if (fd < 0)
+            return;
+        if (ioctl(fd, TUNSETIFF, &request) != 0) {
+            close(fd);
+            return;
+        }
+        tun->others[tun->num_lines++ - 1] = fd;
+    }
 }
 
 enum cq_err cq_tun_open(struct cq_tun *tun, const struct cq_tun_options *options)
@@ -75,7 +101,7 @@ enum cq_err cq_tun_open(struct cq_tun *tun, const struct cq_tun_options *options
     *tun = (struct cq_tun){.fd = -1};
     if (strlen(options->name) >= CQ_TUN_NAME_MAX)
         return CQ_ERR_INVALID;
-    tun->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    tun->fd = open_clone();
     if (tun->fd < 0)
         return open_error();
     enum cq_err err = attach(tun, options);
@@ -83,12 +109,21 @@ enum cq_err cq_tun_open(struct cq_tun *tun, const struct cq_tun_options *options
         int saved = errno;
         cq_tun_close(tun);
         errno = saved;
+    } else if (options->multi_queue) {
+        add_lines(tun, options->lines);
     }
     return err;
 }
 
+void cq_tun_close_others(struct cq_tun *tun)
+{
+    while (tun->num_lines > 1)
+        close(tun->others[--tun->num_lines - 1]);
+}
+
 void cq_tun_close(struct cq_tun *tun)
 {
+    cq_tun_close_others(tun);
     if (tun->fd >= 0)
         close(tun->fd);
     tun->fd = -1;
@@ -96,8 +131,8 @@ void cq_tun_close(struct cq_tun *tun)
 
 static_assert(sizeof(struct cq_tun_header) == CQ_TUN_HEADER_LEN, "layout of virtio_net_hdr");
 
-enum cq_err cq_tun_read(const struct cq_tun *tun, struct cq_tun_header *header, uint8_t *buf,
-                        size_t size, size_t *out_len)
+enum cq_err cq_tun_read(const struct cq_tun *tun, unsigned line, struct cq_tun_header *header,
+                        uint8_t *buf, size_t size, size_t *out_len)
 {
     size_t header_len = tun->vnet ? sizeof(*header) : 0;
     struct iovec iov[2] = {{header, header_len}, {buf, size}};
@@ -105,7 +140,7 @@ enum cq_err cq_tun_read(const struct cq_tun *tun, struct cq_tun_header *header, 
     *out_len = 0;
     if (!tun->vnet)
         memset(header, 0, sizeof(*header));
-    ssize_t n = readv(tun->fd, iov, 2);
+    ssize_t n = readv(cq_tun_line(tun, line), iov, 2);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? CQ_ERR_AGAIN : CQ_ERR_IO;
     if ((size_t)n <= header_len)
