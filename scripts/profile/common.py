@@ -10,10 +10,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILDS = ROOT / "build-test"
 OUTPUT = ROOT / "build" / "profile"
 
-# Where a tool comes from in Debian.
-PACKAGES = {"perf": "linux-perf", "valgrind": "valgrind", "ms_print": "valgrind", "strace": "strace",
-            "heaptrack": "heaptrack"}
-
 
 class CannotRun(Exception):
     """What a command needs is not here; its text is one line that says what."""
@@ -45,6 +41,35 @@ def run(*command, timeout=600, env=None, cwd=None, check=True):
     return done
 
 
+class Background:
+    """A program that runs while something else is done; waited for at the end of the block."""
+
+    def __init__(self, command, timeout):
+        self.command, self.timeout = [str(part) for part in command], timeout
+        self.process, self.returncode, self.output = None, None, ""
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True, errors="replace")
+        return self
+
+    def __exit__(self, *unused):
+        try:
+            self.output = self.process.communicate(timeout=self.timeout)[1]
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.output = self.process.communicate()[1]
+        self.returncode = self.process.returncode
+
+    def message(self):
+        lines = self.output.strip().splitlines()
+        return lines[-1] if lines else "no message"
+
+
+def background(*command, timeout=120):
+    return Background(command, timeout)
+
+
 def folder(name):
     """An output folder, emptied of what an earlier run left."""
     path = OUTPUT / name
@@ -67,6 +92,14 @@ def build(name, targets, compiler="gcc", options=(), directory=None):
         sys.stderr.write(done.stdout + done.stderr)
         raise Broken(f"the build in {where} failed")
     return where
+
+
+def program(options):
+    """The program whose nodes are measured."""
+    path = pathlib.Path(options.program or os.environ.get("CRYPRQ") or ROOT / "build" / "cryprq").resolve()
+    if not path.exists():
+        raise CannotRun(f"there is no program at {path}: scripts/setup.sh builds it")
+    return path
 
 
 def table(titles, rows, left=1):

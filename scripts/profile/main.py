@@ -25,6 +25,17 @@ def parse(arguments):
     made["instructions"].add_argument("--tolerance", type=float, default=1.0)
     made["instructions"].add_argument("--compiler", default="gcc")
     made["instructions"].add_argument("--programs", type=pathlib.Path)
+    cpu = made["cpu"]
+    cpu.add_argument("--seconds", type=int, default=8)
+    cpu.add_argument("--frequency", type=int, default=499)
+    cpu.add_argument("--load", choices=("tcp", "udp"), default="tcp")
+    cpu.add_argument("--all", action="store_true")
+    made["syscalls"].add_argument("--megabytes", type=int, default=2000)
+    made["syscalls"].add_argument("--tool", choices=("perf", "strace"))
+    made["locks"].add_argument("--seconds", type=int, default=6)
+    made["heap"].add_argument("--core", action="store_true")
+    made["leaks"].add_argument("--core", action="store_true")
+    made["leaks"].add_argument("--sanitized", type=pathlib.Path)
     return parser.parse_args(arguments)
 
 

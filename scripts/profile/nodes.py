@@ -4,14 +4,19 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import time
 
 import common
+
+SENDER, RECEIVER = "node that sends", "node that receives"
+UDP_BYTES, UDP_PACKETS = 64, 200_000        # what is offered in a second is more than goes through
 
 
 @dataclasses.dataclass
@@ -20,9 +25,13 @@ class Traffic:
 
     num_bytes: int
     seconds: float
+    packets: int = 0        # of UDP
 
     def __str__(self):
-        return f"{self.num_bytes / 1e9:.2f} GB in {self.seconds:.1f} s, {self.num_bytes * 8 / self.seconds / 1e9:.2f} Gbit/s"
+        rate = f"{self.num_bytes * 8 / self.seconds / 1e9:.2f} Gbit/s"
+        if self.packets:
+            rate = f"{self.packets / self.seconds / 1000:.0f} thousand packets/s"
+        return f"{self.num_bytes / 1e9:.2f} GB in {self.seconds:.1f} s, {rate}"
 
 
 def load_laboratory(program):
@@ -40,7 +49,7 @@ def check_machine():
         raise common.CannotRun("nodes in network namespaces take root")
     if not os.path.exists("/dev/net/tun"):
         raise common.CannotRun("nodes need /dev/net/tun: modprobe tun")
-    for tool in ("ip", "ss", "iperf3", "ping"):
+    for tool in ("ip", "ss", "iperf3", "ping", "curl"):
         if shutil.which(tool) is None:
             raise common.CannotRun(f"{tool} is missing: scripts/setup.sh installs it")
 
@@ -69,6 +78,13 @@ class Pair:
                 found.append((int(folder.name), (folder / "comm").read_text().strip()))
         return sorted(found)
 
+    def node_threads(self):
+        """{thread id: (which node, thread name)} of the two processes that move packets."""
+        found = {}
+        for node, what in ((self.first, SENDER), (self.second, RECEIVER)):
+            found.update({tid: (what, name) for tid, name in self.threads(self.pid(node))})
+        return found
+
     @contextlib.contextmanager
     def server(self):
         """iperf3 serving one client behind the tunnel."""
@@ -91,11 +107,13 @@ class Pair:
         return Traffic(received["bytes"], received["seconds"])
 
     @contextlib.contextmanager
-    def tcp_meanwhile(self, seconds):
-        """The same while the block runs; the traffic is in the list that it gives, once the block has ended."""
+    def meanwhile(self, load, seconds):
+        """The same, or UDP of 64 bytes, while the block runs; the traffic is in the list that it gives, once the block
+        has ended."""
+        words = ["-C", "cubic"] if load == "tcp" else ["-u", "-l", UDP_BYTES, "-b", UDP_PACKETS * UDP_BYTES * 8]
         result = []
         with self.server() as address:
-            client = self.first.namespace.popen("iperf3", "-c", address, "-J", "-C", "cubic", "-t", str(seconds),
+            client = self.first.namespace.popen("iperf3", "-c", address, "-J", "-t", math.ceil(seconds), *map(str, words),
                                                 stdout=subprocess.PIPE, text=True)
             # iperf3 has its connection within some milliseconds; the first half second is its slow start.
             time.sleep(0.5)
@@ -103,8 +121,17 @@ class Pair:
                 yield result
             finally:
                 text, _ = client.communicate(timeout=seconds + 30)
-            received = json.loads(text)["end"]["sum_received"]
-            result.append(Traffic(received["bytes"], received["seconds"]))
+            end = json.loads(text)["end"]
+            received = end.get("sum_received") or end["sum"]
+            result.append(Traffic(received["bytes"], received["seconds"], received.get("packets", 0)))
+
+    def tun_frames(self, node):
+        """(read from, written to) the interface so far: packets, where a super-packet counts once."""
+        address = self.status(node)["metrics_address"]
+        text = node.namespace.output("curl", "-sf", f"http://{address}/metrics")
+        return tuple(sum(int(float(value)) for value in re.findall(
+            rf'^cryprq_tun_frames_total\{{[^}}]*direction="{way}"[^}}]*\}} (\S+)', text, re.MULTILINE))
+            for way in ("tx", "rx"))
 
     def rotate(self):
         self.tunnel.rotate(self.first)
