@@ -42,7 +42,7 @@ function uplotOptions(spec, chart, size) {
   axis.font = `11px ${colour("--font")}`;
   return {
     ...size,
-    padding: [8, 6, 0, 0],
+    padding: [8, 22, 0, 0],
     legend: {show: false},
     cursor: {sync: {key: "cryprq"}, drag: {x: false, y: false}, points: {size: 7}},
     scales: {x: {time: true, range: () => [chart.from, chart.to]}, y: {range: () => [0, chart.top]}},

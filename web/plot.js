@@ -1,6 +1,6 @@
 // A small line chart on a canvas, for builds without uPlot. The same interface as in charts.js.
 
-const LEFT = 64, BOTTOM = 22, TOP = 8, RIGHT = 6;
+const LEFT = 64, BOTTOM = 22, TOP = 8, RIGHT = 22;
 
 export class Plot {
   constructor(canvas, spec, colour) {

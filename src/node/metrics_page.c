@@ -144,7 +144,7 @@ static void put_node(struct cq_text *out, const struct cq_node_status *status,
     put_term(out, "Peer ID", id);
     put_number_term(out, "UDP port", status->listen_port);
     put_number_term(out, "MTU", status->mtu);
-    put_term(out, "Keys are replaced every", cq_words_span(status->rotate_secs, span));
+    put_term(out, "No key is used for longer than", cq_words_span(status->rotate_secs, span));
     put_term(out, "Received", bytes_text(counts->rx_bytes, text));
     put_term(out, "Sent", bytes_text(counts->tx_bytes, text));
     put_number_term(out, "Handshakes", handshakes);
@@ -175,6 +175,17 @@ static void end_table(struct cq_text *out)
     cq_text_put(out, "</tbody></table></div>\n");
 }
 
+/* What stands between backquotes is a command. */
+static void put_words(struct cq_text *out, char *words)
+{
+    bool is_code = false;
+
+    for (char *next = words; next != NULL; is_code = !is_code) {
+        const char *part = strsep(&next, "`");
+        put_element(out, is_code ? "<code>" : "", part, is_code ? "</code>" : "");
+    }
+}
+
 static void put_peer(struct cq_text *out, const struct cq_node_peer_status *peer,
                      const char *interface)
 {
@@ -183,8 +194,10 @@ static void put_peer(struct cq_text *out, const struct cq_node_peer_status *peer
 
     cq_base64_encode(peer->id, sizeof(peer->id), id);
     put_element(out, "<tr><th scope=\"row\">", peer->name[0] != '\0' ? peer->name : id, "</th>");
-    put_element(out, "<td><span class=\"dot ", cq_link_state_name(state), "\"></span>");
-    put_element(out, "", words, "</td>");
+    put_element(out, "<td class=\"c-state\"><span class=\"dot ", cq_link_state_name(state),
+                "\"></span>");
+    put_words(out, words);
+    cq_text_put(out, "</td>");
     put_number_cell(out, bytes_text(peer->rx_bytes, text));
     put_number_cell(out, bytes_text(peer->tx_bytes, text));
     put_cell(out, peer->endpoint[0] != '\0' ? peer->endpoint : "not known");
