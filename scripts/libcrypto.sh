@@ -46,33 +46,8 @@ libcrypto_target() {
     esac
 }
 
-# Everything apt does for us happens below APT_DIR. It runs as root and reads directories that the
-# user _apt may not be able to enter, hence the sandbox user.
-private_apt() {
-    local tool=$1
-    shift
-    "$tool" -q \
-        -o Dir::Etc::sourcelist="$APT_DIR/openssl.sources" \
-        -o Dir::Etc::sourceparts=- \
-        -o Dir::State::Lists="$APT_DIR/lists" \
-        -o Dir::Cache="$APT_DIR/cache" \
-        -o APT::Sandbox::User=root \
-        -o Acquire::Languages=none \
-        "$@"
-}
-
-# The URI of the first Debian archive with this label ("Debian" or "Debian-Security") that apt on this machine uses,
-# whichever way its sources are written. Empty where apt has no lists.
-archive_uri() {
-    local label=$1
-    # shellcheck disable=SC2016  # apt expands these, not the shell
-    apt-get indextargets --format '$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk -F'|' -v label="$label" '
-            $1 == label && !found { print $2; found = 1 }'
-}
-
 write_private_sources() {
-    local main security keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    local main security
     main=$(archive_uri Debian)
     if [[ -z $main && $EUID -eq 0 ]]; then
         # apt names its archives by what their indices say, and there may be none yet.
@@ -81,26 +56,21 @@ write_private_sources() {
     fi
     security=$(archive_uri Debian-Security)
     [[ -n $main ]] || die "found no Debian archive among this machine's apt sources; install OpenSSL >= $LIBCRYPTO_MIN by other means"
-    mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
-    {
-        printf 'Types: deb-src\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' "$main" "$keyring"
-        if [[ -n $security ]]; then
-            printf '\nTypes: deb-src\nURIs: %s\nSuites: trixie-security\nComponents: main\nSigned-By: %s\n' \
-                "$security" "$keyring"
-        fi
-    } >"$APT_DIR/openssl.sources"
+    begin_private_sources "$APT_DIR"
+    add_private_source "$APT_DIR" deb-src "$main" trixie
+    if [[ -n $security ]]; then add_private_source "$APT_DIR" deb-src "$security" trixie-security; fi
 }
 
 # A mirror without trixie-security makes the update fail in part; what counts is that trixie arrived.
 fetch_lists() {
-    private_apt apt-get update >"$APT_DIR/update.log" 2>&1 || true
+    private_apt "$APT_DIR" apt-get update >"$APT_DIR/update.log" 2>&1 || true
     [[ -n $(offered_versions) ]]
 }
 
 # The versions on offer that are recent enough, newest first.
 offered_versions() {
     local version
-    private_apt apt-cache showsrc --only-source openssl 2>/dev/null |
+    private_apt "$APT_DIR" apt-cache showsrc --only-source openssl 2>/dev/null |
         sed -n 's/^Version: //p' | sort -Vru |
         while read -r version; do
             if dpkg --compare-versions "$version" ge "$LIBCRYPTO_MIN"; then echo "$version"; fi
@@ -109,7 +79,7 @@ offered_versions() {
 
 # download_source VERSION: into the current directory. Signature and checksums are apt's to verify.
 download_source() {
-    private_apt apt-get source --download-only --only-source "openssl=$1" >"$APT_DIR/source.log" 2>&1
+    private_apt "$APT_DIR" apt-get source --download-only --only-source "openssl=$1" >"$APT_DIR/source.log" 2>&1
 }
 
 # A file that the mirror does not have will not be there a moment later; anything else may be the network.

@@ -4,7 +4,7 @@ import * as format from "./format.js";
 import {KEPT_SECONDS} from "./model.js";
 
 const MOST_ROWS = 5;
-const LEAST_SECONDS = 300;
+const LEAST_SECONDS = 120;
 const WIDTH = 900, HEIGHT = 40, TOP = 3;
 const SVG = "http://www.w3.org/2000/svg";
 

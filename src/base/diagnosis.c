@@ -124,6 +124,17 @@ enum cq_diagnosis cq_diagnosis_of_attempt(const struct cq_attempt_facts *f)
     return of_fault((enum cq_send_fault)f->send_fault);
 }
 
+bool cq_diagnosis_is_of_attempt(enum cq_diagnosis diagnosis)
+{
+    return diagnosis == CQ_DIAGNOSIS_NO_ROUTE_TO_PEER || diagnosis == CQ_DIAGNOSIS_LOCAL_FIREWALL ||
+           diagnosis == CQ_DIAGNOSIS_SEND_FAILED || diagnosis == CQ_DIAGNOSIS_NO_ANSWER ||
+           diagnosis == CQ_DIAGNOSIS_MTU_TOO_SMALL ||
+           diagnosis == CQ_DIAGNOSIS_SILENT_AFTER_COOKIE ||
+           diagnosis == CQ_DIAGNOSIS_COOKIE_NOT_ACCEPTED ||
+           diagnosis == CQ_DIAGNOSIS_KEY_HASH_MISMATCH || diagnosis == CQ_DIAGNOSIS_NO_REPLY ||
+           diagnosis == CQ_DIAGNOSIS_BAD_REPLY || diagnosis == CQ_DIAGNOSIS_NO_ACCEPT;
+}
+
 enum cq_diagnosis cq_diagnosis_of_refusal(enum cq_drop drop)
 {
     if (drop == CQ_DROP_NONE)
@@ -132,4 +143,10 @@ enum cq_diagnosis cq_diagnosis_of_refusal(enum cq_drop drop)
            : drop == CQ_DROP_PEER_KEY_UNKNOWN ? CQ_DIAGNOSIS_PEER_KEY_UNKNOWN
            : drop == CQ_DROP_NO_COMMON_SUITE  ? CQ_DIAGNOSIS_NO_COMMON_SUITE
                                               : CQ_DIAGNOSIS_REFUSED;
+}
+
+bool cq_diagnosis_is_of_refusal(enum cq_diagnosis diagnosis)
+{
+    return diagnosis == CQ_DIAGNOSIS_PSK_MISMATCH || diagnosis == CQ_DIAGNOSIS_PEER_KEY_UNKNOWN ||
+           diagnosis == CQ_DIAGNOSIS_NO_COMMON_SUITE || diagnosis == CQ_DIAGNOSIS_REFUSED;
 }

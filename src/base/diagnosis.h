@@ -1,8 +1,8 @@
 /*
  * Why two nodes do not get together: what a node notes of a handshake attempt, what can be
  * concluded from that, and the reason codes in which it is told. The names are public: they stand
- * in the log (handshake_failed reason=...), in `cryprq show NAME json`, and in what `cryprq
- * diagnose` and `cryprq ping` say. Plain data and pure functions.
+ * in the log (handshake_failed and handshake_refused), in metrics, in `cryprq show NAME json`, and
+ * in what `cryprq diagnose` and `cryprq ping` say. Plain data and pure functions.
  */
 #ifndef CQ_BASE_DIAGNOSIS_H
 #define CQ_BASE_DIAGNOSIS_H
@@ -202,7 +202,12 @@ struct cq_refusals {
  * attempt to which nothing came back, whatever the reason. */
 enum cq_diagnosis cq_diagnosis_of_attempt(const struct cq_attempt_facts *facts);
 
+/* Whether it is what cq_diagnosis_of_attempt says of an attempt that was given up. */
+bool cq_diagnosis_is_of_attempt(enum cq_diagnosis diagnosis);
+
 /* What a refusal of a peer's handshake means; ALL_WELL for CQ_DROP_NONE. */
 enum cq_diagnosis cq_diagnosis_of_refusal(enum cq_drop drop);
+/* Whether it is what that says of a refusal. */
+bool cq_diagnosis_is_of_refusal(enum cq_diagnosis diagnosis);
 
 #endif

@@ -25,6 +25,8 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "a new session replaced an older one")                                                       \
     X(HANDSHAKE_FAILED, "handshake_failed", WARN, "interface peer name reason drop",               \
       "no session within 90 s")                                                                    \
+    X(HANDSHAKE_REFUSED, "handshake_refused", WARN, "interface peer name reason drop",             \
+      "the third handshake of the peer in a row was refused; told again after one that was not")   \
     X(SESSION_EXPIRED, "session_expired", INFO, "interface peer name",                             \
       "the last session of a peer was erased by age")                                              \
     X(SESSION_CLOSED, "session_closed", INFO, "interface peer name reason session",                \
@@ -79,6 +81,8 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "all traffic goes through the tunnel, but the kernel cannot guard its addresses")            \
     X(NO_OFFLOAD, "no_offload", INFO, "interface offload",                                         \
       "the kernel does not have an offload that would be used")                                    \
+    X(NO_STEERING, "no_steering", INFO, "interface reason",                                        \
+      "the kernel spreads flows over several workers as it likes, and may reorder one once")       \
     X(OFFLOAD_GIVEN_UP, "offload_given_up", WARN, "interface offload endpoint reason",             \
       "the kernel refused an offload that it has; the same packets went without it")               \
     X(NO_METRICS, "no_metrics", WARN, "interface reason",                                          \

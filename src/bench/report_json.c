@@ -10,7 +10,7 @@
 static json_t *program(void)
 {
     return json_pack("{s:s, s:s, s:s, s:s}", "version", CQ_VERSION, "compiler", CQ_COMPILER,
-                     "libcrypto", cq_crypto_version(), "backend", "libcrypto");
+                     "libcrypto", cq_crypto_version(), "backend", cq_aead_backend());
 }
 
 static json_t *machine_of(const struct cq_bench_machine *m)

@@ -84,7 +84,8 @@ static void print_case(struct cq_bench_case *c)
 void cq_bench_report_text(struct cq_bench_suite *suite, const struct cq_bench_machine *machine,
                           const struct cq_bench_options *options)
 {
-    printf("cryprq %s, %s, %s\n", CQ_VERSION, CQ_COMPILER, cq_crypto_version());
+    printf("cryprq %s, %s, %s, records by %s\n", CQ_VERSION, CQ_COMPILER, cq_crypto_version(),
+           cq_aead_backend());
     printf("%s%s, %ld cores, %s\n", machine->cpu,
            machine->virtual_machine[0] != '\0' ? " (virtual)" : "", machine->cores,
            machine->kernel);

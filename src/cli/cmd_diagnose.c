@@ -28,6 +28,7 @@
 
 enum {
     TIMEOUT_MAX = 90,
+    UNANSWERED_SECS = 7,      /* a peer that is well sends a record within 5 s */
     REFUSAL_LASTS_SECS = 600, /* an older refusal of the peer's handshakes explains nothing */
 };
 
@@ -327,8 +328,9 @@ static bool look_at_session(struct diagnosis *d)
         return false;
     }
     cq_cli_check(&d->findings, "records", true, 0, "they come under the new keys%s",
-                 d->was->unanswered_secs >= 15
-                     ? "; the old ones had gone unanswered: the other side had restarted"
+                 d->was->has_session && d->was->unanswered_secs >= UNANSWERED_SECS
+                     ? "; the old ones had gone unanswered: the other side had restarted, or the "
+                       "way was broken"
                      : "");
     return true;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/run.h"
+#include "crypto/aead.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -105,6 +106,9 @@ static int dispatch(int argc, char **argv)
         return cq_cli_usage("", "there is no command %.40s", argv[help ? 2 : 1]);
     if (help || asks_for_help(argc - 1, argv + 1))
         return print_help(command);
+    if (cq_aead_marker()[0] != '\0')
+        cq_cli_fail("WARNING: %s: what it sends can be read and forged by anybody",
+                    cq_aead_marker());
     int status = set_log();
     return status == CQ_EXIT_OK ? command->run(argc - 1, argv + 1) : status;
 }

@@ -61,6 +61,8 @@ static void print_packet_path(const struct cq_node_status *status, const struct 
 
     print_key(s, "workers");
     printf("%u\n", status->num_workers);
+    if (status->aead[0] != '\0')
+        print_line(s, "records by", status->aead);
     if (!status->has_offloads)
         return;
     print_offloads(status, s, "offloads", CQ_OFFLOAD_ON);

@@ -122,6 +122,7 @@ struct cq_conf {
     bool answer_keys_off; /* requests for our public key stay unanswered even with a listen port */
     bool answer_keys_on;  /* they are answered even without one */
     bool push_keys_off;   /* our public key is not sent to peers that may lack it */
+    bool remember_off;    /* where peers were last is not kept over a restart */
     uint16_t listen_port; /* 0: none configured */
     struct cq_conf_address *addresses;
     size_t num_addresses;

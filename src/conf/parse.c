@@ -36,6 +36,7 @@ static const struct key interface_keys[] = {
     {"UdpGso", cq_conf_value_udp_gso},
     {"UdpGro", cq_conf_value_udp_gro},
     {"Workers", cq_conf_value_workers},
+    {"RememberPeers", cq_conf_value_remember_peers},
     {"PreUp", cq_conf_value_pre_up, .repeats = true, .live = true},
     {"PostUp", cq_conf_value_post_up, .repeats = true, .live = true},
     {"PreDown", cq_conf_value_pre_down, .repeats = true, .live = true},

@@ -34,6 +34,14 @@ const struct cq_status_field cq_status_node_fields[] = {
     {NULL},
 };
 
+/* Members that older nodes do not have: missing ones are zero. */
+const struct cq_status_field cq_status_late_node_fields[] = {
+    NODE("uptime_ms", CQ_STATUS_U64, uptime_ms),
+    NODE("time_ms", CQ_STATUS_I64, time_ms),
+    NODE("aead", CQ_STATUS_TEXT, aead),
+    {NULL},
+};
+
 const struct cq_status_field cq_status_peer_fields[] = {
     PEER("name", CQ_STATUS_TEXT, name),
     PEER("has_psk", CQ_STATUS_BOOL, has_psk),
@@ -58,13 +66,7 @@ const struct cq_status_field cq_status_peer_fields[] = {
     {NULL},
 };
 
-/* Members that older nodes do not have: missing ones are zero. */
-const struct cq_status_field cq_status_late_node_fields[] = {
-    NODE("uptime_ms", CQ_STATUS_U64, uptime_ms),
-    NODE("time_ms", CQ_STATUS_I64, time_ms),
-    {NULL},
-};
-
+/* The same as above. */
 const struct cq_status_field cq_status_late_peer_fields[] = {
     PEER("last_drop_secs", CQ_STATUS_U64, last_drop_secs),
     PEER("num_refused", CQ_STATUS_U64, num_refused),

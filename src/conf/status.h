@@ -23,6 +23,7 @@ enum {
     CQ_STATUS_FLAG_MAX = 31,               /* characters of a flag */
     CQ_STATUS_MAX_FLAGS = 32,
     CQ_SESSION_ID_LEN = 8,
+    CQ_STATUS_AEAD_MAX = 31,
     CQ_STATUS_DURATIONS = 16, /* bounds of the distribution of durations */
     CQ_STATUS_MAX_PROCESSES = 4,
 };
@@ -84,10 +85,14 @@ struct cq_node_status {
     char metrics_address[CQ_ADDR_TEXT_MAX]; /* of the metrics server; "": none */
     uint8_t suites, preferred_suite;
     uint16_t rotate_secs;
+    char aead[CQ_STATUS_AEAD_MAX + 1]; /* what seals and opens records; "": not told */
     uint64_t uptime_secs;
     uint64_t uptime_ms; /* the same, for those who compute rates */
     int64_t time_ms;    /* the moment of all this, since the epoch */
     unsigned num_workers;
+    struct {
+        uint64_t sealed, opened; /* records */
+    } workers[CQ_CONF_MAX_WORKERS];
     char flags[CQ_STATUS_MAX_FLAGS]
               [CQ_STATUS_FLAG_MAX + 1]; /* offloads that are on, "ipv4", "ipv6" */
     size_t num_flags;

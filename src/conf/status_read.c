@@ -135,6 +135,20 @@ static bool read_offloads(const json_t *object, struct cq_node_status *out)
     return json_is_object(object);
 }
 
+/* Older nodes do not tell them; more than this version knows are left out. */
+static bool read_workers(const json_t *list, struct cq_node_status *out)
+{
+    if (list == NULL)
+        return true;
+    for (size_t i = 0; i < json_array_size(list) && i < CQ_CONF_MAX_WORKERS; i++) {
+        const json_t *one = json_array_get(list, i);
+        if (!read_number(json_object_get(one, "sealed"), INT64_MAX, &out->workers[i].sealed) ||
+            !read_number(json_object_get(one, "opened"), INT64_MAX, &out->workers[i].opened))
+            return false;
+    }
+    return json_is_array(list);
+}
+
 static bool read_drops(const json_t *object, uint64_t drops[CQ_DROP_COUNT])
 {
     if (!json_is_object(object))
@@ -333,6 +347,7 @@ enum cq_err cq_status_json_read(struct cq_node_status *out, const json_t *object
         cq_status_figures_read(object, out) &&
         read_suites(json_object_get(object, "suites"), out) &&
         read_flags(json_object_get(object, "flags"), out) &&
+        read_workers(json_object_get(object, "workers"), out) &&
         read_offloads(json_object_get(object, "offloads"), out) &&
         read_drops(json_object_get(object, "drops"), out->drops))
         err = peers->at != NULL ? read_peers_apart(peers, out)

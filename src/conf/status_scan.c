@@ -153,6 +153,14 @@ static bool take_drop(struct scan *s, const char *name, enum cq_drop *out)
     return true;
 }
 
+/* What it says follows from the rest. */
+static bool take_reason(struct scan *s)
+{
+    char text[64];
+
+    return take(s, ",\"refused_reason\":") && take_string(s, text, sizeof(text));
+}
+
 static bool take_configured(struct scan *s, struct cq_node_peer_status *out)
 {
     char text[CQ_CONF_HOST_MAX + sizeof("[]:65535")];
@@ -222,8 +230,8 @@ static bool take_peer(struct scan *s, struct cq_node_peer_status *out)
            take_fields(s, cq_status_peer_fields, out) && take_prefixes(s, out) &&
            take_session(s, out) && take_drop(s, ",\"last_drop\":", &out->last_drop) &&
            take_fields(s, cq_status_late_peer_fields, out) &&
-           take_drop(s, ",\"refused\":", &out->refused) && take_configured(s, out) &&
-           take_attempt(s, out) && pass_words(s) && take(s, "}");
+           take_drop(s, ",\"refused\":", &out->refused) && take_reason(s) &&
+           take_configured(s, out) && take_attempt(s, out) && pass_words(s) && take(s, "}");
 }
 
 bool cq_status_scan_peer(struct cq_node_peer_status *out, struct cq_json_list *list)

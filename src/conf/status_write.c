@@ -143,6 +143,7 @@ static void put_peer(struct cq_json *json, const struct cq_node_peer_status *pee
     cq_json_text(json, "last_drop", cq_drop_name(peer->last_drop));
     put_fields(json, cq_status_late_peer_fields, peer);
     cq_json_text(json, "refused", cq_drop_name(peer->refused));
+    cq_json_text(json, "refused_reason", cq_diagnosis_name(cq_diagnosis_of_refusal(peer->refused)));
     cq_json_text(json, "configured_endpoint",
                  peer->configured_endpoint != NULL ? peer->configured_endpoint : "");
     put_attempt(json, peer);
@@ -164,6 +165,14 @@ void cq_status_json_write(struct cq_json *json, const char *name,
     cq_json_open(json, "flags", '[');
     for (size_t i = 0; i < status->num_flags; i++)
         cq_json_text(json, NULL, status->flags[i]);
+    cq_json_close(json, ']');
+    cq_json_open(json, "workers", '[');
+    for (unsigned i = 0; i < status->num_workers && i < CQ_CONF_MAX_WORKERS; i++) {
+        cq_json_open(json, NULL, '{');
+        cq_json_u64(json, "sealed", status->workers[i].sealed);
+        cq_json_u64(json, "opened", status->workers[i].opened);
+        cq_json_close(json, '}');
+    }
     cq_json_close(json, ']');
     put_offloads(json, status);
     cq_json_open(json, "drops", '{');

@@ -282,6 +282,15 @@ enum cq_err cq_conf_value_workers(struct cq_conf_value *v, struct cq_conf_text v
     return CQ_OK;
 }
 
+enum cq_err cq_conf_value_remember_peers(struct cq_conf_value *v, struct cq_conf_text value)
+{
+    bool on;
+    enum cq_err err = read_switch(v, value, &on);
+
+    v->conf->remember_off = err == CQ_OK && !on;
+    return err;
+}
+
 enum cq_err cq_conf_value_rotate_secs(struct cq_conf_value *v, struct cq_conf_text value)
 {
     uint32_t secs;

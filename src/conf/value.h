@@ -47,6 +47,7 @@ cq_conf_value_fn cq_conf_value_fwmark;
 cq_conf_value_fn cq_conf_value_rotate_secs;
 cq_conf_value_fn cq_conf_value_answer_keys;
 cq_conf_value_fn cq_conf_value_push_keys;
+cq_conf_value_fn cq_conf_value_remember_peers;
 cq_conf_value_fn cq_conf_value_suites;
 cq_conf_value_fn cq_conf_value_tun_offload;
 cq_conf_value_fn cq_conf_value_udp_gso;

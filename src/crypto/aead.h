@@ -39,6 +39,15 @@ CQ_MUST_CHECK enum cq_err cq_aead_open_zero(uint8_t *out, const uint8_t key[CQ_A
                                             const uint8_t *ad, size_t ad_len, const uint8_t *ct,
                                             size_t ct_len);
 
+/* What seals and opens records: "libcrypto", "ipsec-mb 1.3.0"; "none" where this build does not
+ * encrypt. Handshakes are always libcrypto's. */
+const char *cq_aead_backend(void);
+
+/* Empty; in a program that does not encrypt (cryprq-null, for benchmarks alone) a text that says
+ * so. It is hashed with the protocol's name (docs/protocol.md section 2, Start), so that such a
+ * program and any other do not understand each other. */
+const char *cq_aead_marker(void);
+
 /* A keyed transport context for one direction, used by one thread at a time. */
 struct cq_aead;
 

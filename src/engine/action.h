@@ -41,8 +41,9 @@ struct cq_event_record {
     enum cq_role role;
     uint8_t suite;        /* enum cq_suite, 0: not applicable */
     uint8_t close_reason; /* SESSION_CLOSED */
-    enum cq_drop reason;  /* HANDSHAKE_FAILED: the last drop seen of this peer, or CQ_DROP_NONE */
-    enum cq_diagnosis diagnosis; /* HANDSHAKE_FAILED: what the attempt's facts say */
+    enum cq_drop reason;  /* HANDSHAKE_FAILED: the last drop seen of this peer, or CQ_DROP_NONE;
+                             HANDSHAKE_REFUSED: why */
+    enum cq_diagnosis diagnosis; /* of both: what the attempt's facts or the drop say */
     cq_time duration; /* HANDSHAKE_COMPLETE, KEY_ROTATION: from first message to session, ns */
     uint8_t sid[8];   /* session id, where a session is concerned */
 };

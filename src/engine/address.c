@@ -34,14 +34,23 @@ static void settle(struct cq_engine *e, struct cq_peer *peer, const struct cq_ro
     struct cq_address *a = &peer->address;
     a->current = *route;
     memset(&a->previous, 0, sizeof(a->previous));
-    a->validating = false;
+    a->validating = a->recalled = false;
     a->next_ping = CQ_TIME_NEVER;
     publish(e, peer, 0);
 }
 
 void cq_address_set(struct cq_engine *e, struct cq_peer *peer, const struct cq_route *route)
 {
+    peer->address.learned = false;
     settle(e, peer, route);
+}
+
+void cq_address_recall(struct cq_engine *e, struct cq_peer *peer, const struct cq_addr *addr)
+{
+    if (peer->address.learned)
+        return;
+    settle(e, peer, &(struct cq_route){.remote = *addr});
+    peer->address.recalled = true;
 }
 
 static void send_ping(struct cq_engine *e, const struct cq_peer *peer, const struct cq_route *route,
@@ -96,9 +105,11 @@ void cq_address_seen(struct cq_engine *e, struct cq_peer *peer, const struct cq_
 {
     struct cq_address *a = &peer->address;
     const struct cq_addr *source = &ev->route.remote;
-    if (ev->counter >> 56 != 0) /* only lane 0 tells the address */
+    bool known = a->current.remote.ip.family != CQ_FAMILY_NONE;
+    if (known && ev->counter >> 56 != 0) /* only lane 0 tells a change */
         return;
-    if (a->current.remote.ip.family == CQ_FAMILY_NONE) {
+    a->learned = true;
+    if (!known) {
         settle(e, peer, &ev->route);
         log_endpoint(e, peer, CQ_EVENT_ENDPOINT_CHANGED);
     } else if (cq_addr_equal(source, &a->current.remote)) {

@@ -204,10 +204,13 @@ static enum cq_drop check_authentic(struct cq_engine *e, struct cq_peer *peer, s
     return accept_init(e, peer, in, reading, params, now);
 }
 
-/* For the peer's status. Copies, and what a cookie mends, say nothing of why there is no session.
+/* For the peer's status and, once in a row of refusals, for the log: the first ones may be over
+ * with the next KEY_PUSH. Copies, and what a cookie mends, say nothing of why there is no session.
  */
-static void note_refusal(struct cq_peer *peer, enum cq_drop drop, cq_time now)
+static void note_refusal(struct cq_engine *e, struct cq_peer *peer, enum cq_drop drop, cq_time now)
 {
+    enum { TOLD_AT = 3 };
+
     if (drop == CQ_DROP_REPLAYED_INIT || drop == CQ_DROP_COOKIE_REQUIRED ||
         drop == CQ_DROP_FRESH_MISMATCH)
         return;
@@ -215,6 +218,11 @@ static void note_refusal(struct cq_peer *peer, enum cq_drop drop, cq_time now)
     peer->refused.last = now;
     if (peer->refused.num < UINT32_MAX)
         peer->refused.num++;
+    if (peer->refused.num != TOLD_AT)
+        return;
+    struct cq_event_record *log = cq_action_log(e, peer, CQ_EVENT_HANDSHAKE_REFUSED);
+    log->reason = drop;
+    log->diagnosis = cq_diagnosis_of_refusal(drop);
 }
 
 /* From the first Diffie-Hellman on. */
@@ -245,7 +253,7 @@ static void check_secrets(struct cq_engine *e, struct incoming *in, cq_time now)
     if (drop != CQ_DROP_NONE)
         cq_engine_drop(e, peer, drop);
     if (peer != NULL && drop != CQ_DROP_NONE)
-        note_refusal(peer, drop, now);
+        note_refusal(e, peer, drop, now);
     if (peer != NULL)
         cq_timer_update(e, peer);
 }

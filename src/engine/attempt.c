@@ -82,16 +82,23 @@ static void begin_stage(struct cq_attempt *a, enum cq_stage stage, cq_time now)
     a->stage_ends = now + CQ_STAGE_TIME;
 }
 
+/* An address from before a restart is worth one INIT, a learned one three; from then on every
+ * second one goes to the configured address, in case the peer has left the other. */
+static bool is_turn_of_configured(const struct cq_peer *peer)
+{
+    const struct cq_attempt *a = peer->attempt;
+    return peer->configured.ip.family != CQ_FAMILY_NONE && a->num_inits % 2 == 1 &&
+           (a->num_inits >= 3 || peer->address.recalled);
+}
+
 /*
  * Where the next INIT or KEY_REQUEST goes: the address in use, or while that is being pinged the
- * one before it; and with every second INIT from the third on the configured one, in case the peer
- * has left the learned one.
+ * one before it; or the configured one.
  */
 static struct cq_route choose_route(const struct cq_peer *peer, cq_time now)
 {
-    const struct cq_attempt *a = peer->attempt;
     const struct cq_address *address = &peer->address;
-    if (a->num_inits >= 3 && a->num_inits % 2 == 1 && peer->configured.ip.family != CQ_FAMILY_NONE)
+    if (is_turn_of_configured(peer))
         return (struct cq_route){.remote = peer->configured};
     if (address->validating && now < address->began + CQ_PING_TIME)
         return address->previous;
@@ -467,6 +474,8 @@ void cq_attempt_on_accept(struct cq_engine *e, const uint8_t *msg, cq_time now)
     cq_attempt_end(e, peer);
     if (peer->address.validating || !cq_addr_equal(&route.remote, &peer->address.current.remote))
         cq_address_set(e, peer, &route);
+    peer->address.learned = true;
+    peer->address.recalled = false;
     cq_session_confirm(e, peer, s, now);
     cq_timer_update(e, peer);
 }

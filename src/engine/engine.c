@@ -343,6 +343,19 @@ void cq_engine_set_endpoint(struct cq_engine *e, uint32_t number, const struct c
     cq_timer_update(e, peer);
 }
 
+void cq_engine_recall_endpoint(struct cq_engine *e, uint32_t number, const struct cq_addr *endpoint,
+                               cq_time now)
+{
+    struct cq_peer *peer = cq_engine_peer(e, number);
+    if (peer == NULL || !cq_addr_is_usable(endpoint) || cq_session_count(peer) > 0 ||
+        peer->attempt != NULL)
+        return;
+    cq_address_recall(e, peer, endpoint);
+    if (peer->need_traffic)
+        cq_attempt_want(e, peer, CQ_CAUSE_TRAFFIC, now);
+    cq_timer_update(e, peer);
+}
+
 void cq_engine_receive(struct cq_engine *e, const struct cq_route *route, const uint8_t *data,
                        size_t len, cq_time now)
 {
@@ -463,6 +476,10 @@ static void on_session_event(struct cq_engine *e, struct cq_peer *peer, struct c
     case CQ_PATH_MOVED:
         if (s == peer->current)
             cq_address_seen(e, peer, ev, now);
+        break;
+    case CQ_PATH_LANE0_QUIET:
+        if (s == peer->current)
+            cq_action_keepalive(e, peer, s, NULL);
         break;
     case CQ_PATH_PING:
         cq_liveness_on_ping(e, peer, ev, now);
@@ -603,67 +620,4 @@ void cq_engine_wipe(struct cq_engine *e, cq_time now)
     }
     cq_wipe(e->cookie_secret, sizeof(e->cookie_secret));
     e->cookie_made[0] = e->cookie_made[1] = CQ_TIME_NEVER;
-}
-
-const struct cq_counters *cq_engine_counters(const struct cq_engine *e)
-{
-    return &e->counters;
-}
-
-uint32_t cq_engine_peer_limit(const struct cq_engine *e)
-{
-    return e->num_numbers;
-}
-
-enum cq_err cq_engine_peer_status(const struct cq_engine *e, uint32_t number,
-                                  struct cq_peer_status *out)
-{
-    const struct cq_peer *peer = cq_engine_peer(e, number);
-    memset(out, 0, sizeof(*out));
-    if (peer == NULL)
-        return CQ_ERR_NOTFOUND;
-    memcpy(out->id, peer->id, sizeof(out->id));
-    out->key_known = peer->key != NULL;
-    out->has_psk = peer->has_psk;
-    out->handshaking = peer->attempt != NULL;
-    out->endpoint = peer->address.current.remote;
-    out->persistent_keepalive = peer->persistent_keepalive;
-    out->completed = peer->initiated + peer->responded;
-    out->initiated = peer->initiated;
-    out->responded = peer->responded;
-    out->rotations = peer->rotations;
-    out->failed = peer->failed;
-    out->last_handshake = peer->last_handshake;
-    out->last_duration = peer->last_duration;
-    out->last_role = peer->last_role;
-    out->last_drop = peer->last_drop;
-    out->last_drop_at = peer->last_drop_at;
-    out->attempt = peer->facts;
-    out->refused = peer->refused;
-    out->num_sessions = cq_session_count(peer);
-    const struct cq_session *s = peer->current;
-    if (s != NULL) {
-        out->has_session = true;
-        out->suite = s->suite;
-        memcpy(out->sid, s->sid, sizeof(out->sid));
-        out->began = s->began;
-        out->rotate_at = s->rotate_at;
-        out->send_until = s->send_until;
-        out->recv_until = s->recv_until;
-    }
-    cq_path_peer_get_status(peer->path, &out->path);
-    return CQ_OK;
-}
-
-void cq_engine_get_status(const struct cq_engine *e, struct cq_engine_status *out, cq_time now)
-{
-    *out = (struct cq_engine_status){
-        .num_peers = e->num_peers,
-        .num_sessions = e->num_sessions,
-        .num_pending = e->num_pending,
-        .under_load = cq_load_is_high(e, now),
-        .cookies_sent = e->cookies_sent,
-        .keys_sent = e->keys_sent,
-        .keys_erased = e->keys_erased,
-    };
 }

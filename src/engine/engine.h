@@ -120,6 +120,14 @@ CQ_MUST_CHECK enum cq_err cq_engine_find_peer(const struct cq_engine *engine, co
 void cq_engine_set_endpoint(struct cq_engine *engine, uint32_t number,
                             const struct cq_addr *endpoint, cq_time now);
 
+/*
+ * An address at which the peer proved itself before a restart: used for the next handshake, where
+ * no session, handshake or learned address is there yet. The configured one stays the alternative
+ * (the second message goes there).
+ */
+void cq_engine_recall_endpoint(struct cq_engine *engine, uint32_t number,
+                               const struct cq_addr *endpoint, cq_time now);
+
 /* A datagram whose type is not DATA or CONTROL (anything may be passed; what does not fit is
  * counted and dropped). route: where it came from and which of our addresses it reached. */
 void cq_engine_receive(struct cq_engine *engine, const struct cq_route *route, const uint8_t *data,
@@ -165,6 +173,7 @@ struct cq_peer_status {
     bool has_psk;
     bool handshaking;        /* an own handshake is in flight */
     struct cq_addr endpoint; /* in use, or configured; family NONE: none */
+    bool endpoint_proven;    /* a record of the peer came from it, and it is not on trial */
     uint16_t persistent_keepalive;
     uint64_t completed;            /* handshakes, both roles */
     uint64_t initiated, responded; /* of those, by role */

@@ -97,6 +97,8 @@ struct cq_address {
     struct cq_route current;  /* where we send; family NONE: unknown */
     struct cq_route previous; /* last proven, while validating */
     bool validating;
+    bool learned;       /* a record of the peer came from `current` (or from `previous`) */
+    bool recalled;      /* `current` is from before a restart; nothing came from it yet */
     bool unpublished;   /* the path could not be told, for lack of memory: tried again */
     uint32_t local_idx; /* session on which PINGs are sent */
     uint8_t token_new[8], token_previous[8];
@@ -332,6 +334,8 @@ void cq_liveness_on_ping(struct cq_engine *e, struct cq_peer *peer, const struct
 
 /* Sets the address without validation (first one, or one that answered our handshake). */
 void cq_address_set(struct cq_engine *e, struct cq_peer *peer, const struct cq_route *route);
+/* An address from before a restart, unless one is learned already. */
+void cq_address_recall(struct cq_engine *e, struct cq_peer *peer, const struct cq_addr *addr);
 /* A newer record on lane 0 of the current session came from this address. */
 void cq_address_seen(struct cq_engine *e, struct cq_peer *peer, const struct cq_path_event *ev,
                      cq_time now);

@@ -31,6 +31,7 @@ enum cq_channel_type {
     CQ_CHANNEL_RESOLVED, /* peer, addr */
     CQ_CHANNEL_FORGET,   /* the machine was cloned: wipe all sessions */
     CQ_CHANNEL_EVENT,    /* for whoever watches; peer: enum cq_event; data: its line of JSON */
+    CQ_CHANNEL_RECENT,   /* both ways: where peers were last (node/recent.h) */
     CQ_CHANNEL_SHUTDOWN, /* take leave of the peers and end */
     /* a change of the configuration (node/reconfigure.h) */
     CQ_CHANNEL_PREPARE, /* data: length of the handover that comes with it; nothing is changed yet

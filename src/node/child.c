@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "conf/control.h"
+#include "crypto/aead.h"
 #include "crypto/crypto.h"
 #include "node/channel.h"
 #include "node/control.h"
@@ -62,6 +63,7 @@ static bool prepare_memory(struct child *c, int handover_fd)
                                     "LimitMEMLOCK=)");
     if (cq_crypto_init(true) != CQ_OK)
         return cq_fail(&c->failure, "cannot set up libcrypto (%s)", cq_crypto_version());
+    (void)cq_aead_backend(); /* may load tables and test itself: now, not at the first session */
     if (cq_crypto_random(&seed, sizeof(seed)) != CQ_OK)
         return cq_fail(&c->failure, "cannot draw random numbers");
     cq_control_seed(seed | 1); /* never 0 */

@@ -123,6 +123,7 @@ static bool carry_out(struct cq_control *control, const struct cq_action *action
         break;
     case CQ_ACTION_LOG:
         cq_source_note(&control->source, action);
+        cq_revive_note(&control->revive, action->event.event, cq_clock_now());
         cq_report_event(control, action);
         break;
     }
@@ -255,6 +256,8 @@ static void take_from_monitor(struct cq_control *control, cq_time now)
         else if (message.type == CQ_CHANNEL_RESOLVED && message.peer < control->conf->num_peers)
             cq_engine_set_endpoint(control->engine, control->numbers[message.peer], &message.addr,
                                    now);
+        else if (message.type == CQ_CHANNEL_RECENT)
+            cq_revive_take(&control->revive, control->engine, &message, now);
         else if (message.type == CQ_CHANNEL_FORGET)
             forget(control, now);
         else if (message.type == CQ_CHANNEL_EVENT && message.len <= sizeof(message.data))
@@ -302,6 +305,7 @@ static void set_timer(struct cq_control *control, bool hurry, cq_time now)
     cq_time next = cq_engine_next_expiry(control->engine);
 
     next = cq_time_min(next, cq_clients_next_expiry(control->clients));
+    next = cq_time_min(next, cq_revive_next_expiry(&control->revive));
     next = cq_time_min(next, cq_logging_next_expiry(now));
     if (say_farewell(control) || control->is_blocked)
         next = cq_time_min(next, now + soon);
@@ -345,6 +349,8 @@ static void turn(struct cq_control *control)
     if (client)
         (void)!act(control);
     handle_expiry(control, now);
+    cq_revive_update(&control->revive, control->engine, control->start.channel, now);
+    (void)!act(control);
     cq_clients_update(control->clients, now);
     cq_logging_handle_expiry(control->conf->interface);
     (void)cq_source_continue(control, now);
@@ -523,6 +529,7 @@ enum cq_err cq_control_init(struct cq_control *control, struct cq_conf *conf, co
     control->start = *start;
     control->epoll_fd = control->timer_fd = -1;
     control->started = cq_clock_now();
+    cq_revive_init(&control->revive);
     *reason = "cannot map the memory for metrics";
     enum cq_err err = cq_source_init(&control->source, start->metrics_socket, start->metrics_memory,
                                      conf->num_peers);
@@ -550,4 +557,5 @@ void cq_control_end(struct cq_control *control)
         cq_worker_stop(control->workers[--control->num_workers]);
     cq_clients_free(control->clients);
     control->clients = NULL;
+    cq_revive_free(&control->revive);
 }

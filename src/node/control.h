@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "node/handover.h"
 #include "node/reconfigure.h"
+#include "node/revive.h"
 #include "node/source.h"
 #include "node/worker.h"
 
@@ -33,6 +34,7 @@ struct cq_control {
     struct cq_engine *engine;
     struct cq_clients *clients;
     struct cq_source source;
+    struct cq_revive revive;
     uint32_t *numbers; /* of the engine, by index in conf->peers */
     uint32_t *indices; /* the reverse, by number; num_indices of them */
     uint32_t num_indices;

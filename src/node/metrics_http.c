@@ -279,7 +279,11 @@ static enum cq_err fill_status(struct cq_node_status *out, const struct cq_metri
 
 static enum MHD_Result serve_status(struct cq_metrics_http *http, struct MHD_Connection *connection)
 {
-    struct answer answer = {.status = MHD_HTTP_OK, .type = "application/json"};
+    struct answer answer = {
+        .status = MHD_HTTP_OK, .type = "application/json", .headers = {{"Vary", "Accept"}}};
+    const char *accept = header_of(connection, "Accept");
+    /* Who wants nothing else is a program; others may be people. */
+    bool pretty = accept == NULL || strcmp(accept, "application/json") != 0;
     struct cq_metrics_view view;
     struct cq_node_status *status = calloc(1, sizeof(*status));
     struct cq_text text = {0};
@@ -291,7 +295,7 @@ static enum MHD_Result serve_status(struct cq_metrics_http *http, struct MHD_Con
         return respond_silence(connection);
     }
     if (fill_status(status, &view) == CQ_OK &&
-        cq_node_status_to_json(status, true, &json, &len) == CQ_OK) {
+        cq_node_status_to_json(status, pretty, &json, &len) == CQ_OK) {
         cq_text_add(&text, json, len);
         cq_text_put(&text, "\n");
     } else {

@@ -65,6 +65,9 @@ static void render_identity(const struct render *r)
                                                "What the interface is."};
     static const struct cq_metric up = {"cryprq_interface_up", CQ_METRIC_GAUGE, "",
                                         "Whether the interface is up (1) or being started."};
+    static const struct cq_metric period = {
+        "cryprq_rotation_period_seconds", CQ_METRIC_GAUGE, "seconds",
+        "How long keys are to be in use (RotateSecs); a peer's may be shorter."};
     static const struct cq_metric uptime = {"cryprq_uptime_seconds", CQ_METRIC_GAUGE, "seconds",
                                             "Time since the node started."};
     char id[CQ_KEY32_TEXT_LEN + 1];
@@ -83,6 +86,7 @@ static void render_identity(const struct render *r)
     put_info(r, &interface, &labels);
     cq_text_free(&labels);
     single(r, &up, r->view->ready);
+    single(r, &period, r->node->rotate_secs);
     head(r, &uptime);
     cq_metric_sample_seconds(r->out, &uptime, "", r->node->now - r->node->started);
 }
@@ -123,6 +127,50 @@ static void put_durations(const struct render *r, const struct cq_metric *metric
     }
 }
 
+static uint64_t sum_failed(const struct cq_snapshot_counts *counts)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < CQ_DIAGNOSIS_COUNT; i++)
+        n += counts->failed[i];
+    return n;
+}
+
+static void put_reason(const struct render *r, const struct cq_metric *metric, enum cq_diagnosis d,
+                       uint64_t n)
+{
+    char labels[64];
+
+    snprintf(labels, sizeof(labels), "reason=\"%s\"", cq_diagnosis_name(d));
+    cq_metric_sample_u64(r->out, metric, labels, n);
+}
+
+/* The reason codes of docs/operations.md, as the log and `cryprq show` have them. */
+static void render_reasons(const struct render *r)
+{
+    static const struct cq_metric failures = {
+        "cryprq_handshake_failures", CQ_METRIC_COUNTER, "",
+        "Own attempts at a handshake that were given up, by reason code."};
+    static const struct cq_metric refused = {
+        "cryprq_refused_peers", CQ_METRIC_GAUGE, "",
+        "Peers whose handshakes have been refused here in the last 10 minutes, by reason code."};
+    const cq_time recent = r->node->now - 600 * CQ_NS_PER_S;
+    uint64_t num[CQ_DIAGNOSIS_COUNT] = {0};
+
+    for (size_t i = 0; i < r->view->num_peers; i++) {
+        const struct cq_refusals *of = &r->view->peers[i].refused;
+        num[cq_diagnosis_of_refusal(of->drop)] += of->num > 0 && of->last >= recent;
+    }
+    head(r, &failures);
+    for (int i = 0; i < CQ_DIAGNOSIS_COUNT; i++)
+        if (cq_diagnosis_is_of_attempt((enum cq_diagnosis)i))
+            put_reason(r, &failures, (enum cq_diagnosis)i, r->node->counts.failed[i]);
+    head(r, &refused);
+    for (int i = 0; i < CQ_DIAGNOSIS_COUNT; i++)
+        if (cq_diagnosis_is_of_refusal((enum cq_diagnosis)i))
+            put_reason(r, &refused, (enum cq_diagnosis)i, num[i]);
+}
+
 static void render_handshakes(const struct render *r)
 {
     static const struct cq_metric handshakes = {
@@ -143,7 +191,7 @@ static void render_handshakes(const struct render *r)
     cq_metric_sample_u64(r->out, &handshakes, "role=\"initiator\",result=\"success\"",
                          count_of(&counts->handshakes[CQ_ROLE_INITIATOR]));
     cq_metric_sample_u64(r->out, &handshakes, "role=\"initiator\",result=\"failure\"",
-                         counts->failed);
+                         sum_failed(counts));
     cq_metric_sample_u64(r->out, &handshakes, "role=\"responder\",result=\"success\"",
                          count_of(&counts->handshakes[CQ_ROLE_RESPONDER]));
     put_durations(r, &duration, counts->handshakes);
@@ -286,6 +334,21 @@ static void put_offloads(const struct render *r, const struct cq_metric *metric,
     }
 }
 
+static void put_by_worker(const struct render *r)
+{
+    static const struct cq_metric records = {"cryprq_worker_records", CQ_METRIC_COUNTER, "",
+                                             "Records sealed (tx) and opened (rx) by each worker."};
+    char labels[64];
+
+    head(r, &records);
+    for (unsigned i = 0; i < r->node->num_workers && i < CQ_PATH_MAX_WORKERS; i++) {
+        snprintf(labels, sizeof(labels), "worker=\"%u\",direction=\"rx\"", i);
+        cq_metric_sample_u64(r->out, &records, labels, r->node->by_worker[i].opened);
+        snprintf(labels, sizeof(labels), "worker=\"%u\",direction=\"tx\"", i);
+        cq_metric_sample_u64(r->out, &records, labels, r->node->by_worker[i].sealed);
+    }
+}
+
 static void render_worker(const struct render *r)
 {
     static const struct cq_metric queue = {"cryprq_queue_length", CQ_METRIC_GAUGE, "",
@@ -315,6 +378,7 @@ static void render_worker(const struct render *r)
     cq_metric_sample_u64(r->out, &queue, "queue=\"command\"", w->num_commands);
     cq_metric_sample_u64(r->out, &queue, "queue=\"staged\"", staged);
     single(r, &workers, r->node->num_workers);
+    put_by_worker(r);
     put_offloads(r, &offload, on);
     put_offloads(r, &fallbacks, w->fallbacks);
 }
@@ -410,6 +474,7 @@ void cq_metrics_render(struct cq_text *out, const struct cq_metrics_view *view, 
 
     render_identity(&r);
     render_handshakes(&r);
+    render_reasons(&r);
     render_engine(&r);
     render_drops(&r);
     render_traffic(&r);

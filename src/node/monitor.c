@@ -12,6 +12,7 @@
 #include "node/metrics.h"
 #include "node/names.h"
 #include "node/network.h"
+#include "node/recent.h"
 #include "node/undo.h"
 #include "os/backlog.h"
 #include "os/clock.h"
@@ -54,6 +55,7 @@ struct monitor {
     int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
     struct cq_metrics metrics;
+    struct cq_recent_list recent;   /* of the node, as far as it has come */
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
     bool has_names, has_sockets;
@@ -140,7 +142,11 @@ static void divide_queues(struct monitor *m)
 
     for (unsigned i = 0; i < m->num_workers; i++)
         good = good && m->tuns[i].num_lines == lines;
-    good = good && cq_steer_attach(&m->tuns[0], m->num_workers, lines) == CQ_OK;
+    if (good && cq_steer_attach(&m->tuns[0], m->num_workers, lines) != CQ_OK) {
+        cq_log(CQ_EVENT_NO_STEERING, cq_field_text("interface", m->name),
+               cq_field_text("reason", strerror(errno)));
+        good = false;
+    }
     for (unsigned i = 0; !good && i < m->num_workers; i++)
         cq_tun_close_others(&m->tuns[i]);
     if (good && cq_backlog_attach(&m->tuns[0], &m->backlog_fd) != CQ_OK)
@@ -398,6 +404,44 @@ static void tell_early(struct monitor *m)
     m->early = NULL;
 }
 
+static void say_state_failed(const struct monitor *m, enum cq_err err)
+{
+    const char *reason = err == CQ_ERR_PERM ? "not ours, or others may write there"
+                         : err == CQ_ERR_IO ? strerror(errno)
+                                            : cq_err_text(err);
+
+    cq_log(CQ_EVENT_CACHE_FAILED, cq_field_text("interface", m->name),
+           cq_field_text("directory", cq_file_state_dir()), cq_field_text("reason", reason));
+}
+
+/* Gives the node what is known of where its peers were. */
+static void tell_recent(const struct monitor *m)
+{
+    struct cq_recent_list list = {0};
+    enum cq_err err;
+
+    if (m->conf->remember_off) {
+        err = cq_recent_remove(m->name);
+    } else {
+        err = cq_recent_load(m->name, &list);
+        if (err == CQ_ERR_NOTFOUND)
+            err = CQ_OK;
+        (void)!cq_recent_send(m->node.channel, &list);
+        cq_recent_free(&list);
+    }
+    if (err != CQ_OK)
+        say_state_failed(m, err);
+}
+
+static void take_recent(struct monitor *m, const struct cq_channel_message *message)
+{
+    if (m->conf->remember_off || cq_recent_take(&m->recent, message) != CQ_OK || !m->recent.whole)
+        return;
+    enum cq_err err = cq_recent_store(m->name, &m->recent);
+    if (err != CQ_OK)
+        say_state_failed(m, err);
+}
+
 /* Those who watch are served by the node, so it hears of what happens here. */
 static void tell_node(void *ctx, const struct cq_logline *line)
 {
@@ -427,6 +471,7 @@ static bool set_up(struct monitor *m)
     if (!set_up_network(m) || !cq_metrics_open(&m->metrics, m->conf, m->failure) || !start_node(m))
         return false;
     tell_missing_offloads(m);
+    tell_recent(m);
     tell_early(m);
     cq_metrics_start(&m->metrics, &m->user, m->options->sink);
     if (cq_undo_device(&m->undo) != CQ_OK)
@@ -458,12 +503,8 @@ static void store(struct monitor *m, const struct cq_channel_message *message)
     }
     if (err == CQ_OK)
         err = cq_cache_store(id, &entry);
-    if (err == CQ_OK)
-        return;
-    const char *reason =
-        err == CQ_ERR_PERM ? "not ours, or others may write there" : strerror(errno);
-    cq_log(CQ_EVENT_CACHE_FAILED, cq_field_text("interface", m->name),
-           cq_field_text("directory", cq_file_state_dir()), cq_field_text("reason", reason));
+    if (err != CQ_OK)
+        say_state_failed(m, err);
 }
 
 /* False: the node is gone. */
@@ -473,6 +514,8 @@ static bool serve_node(struct monitor *m)
     enum cq_err err;
 
     while ((err = cq_channel_receive(m->node.channel, &message)) == CQ_OK) {
+        if (message.type == CQ_CHANNEL_RECENT)
+            take_recent(m, &message);
         if (message.peer >= m->conf->num_peers)
             continue;
         if (message.type == CQ_CHANNEL_STORE_KEY || message.type == CQ_CHANNEL_STORE_REPLIED)
@@ -592,6 +635,7 @@ static void put_back(struct monitor *m)
     if (m->has_names)
         cq_names_wipe(&m->names);
     free(m->early);
+    cq_recent_free(&m->recent);
     if (!m->has_device_line)
         end_device(m);
     if (m->undo.fd >= 0) {

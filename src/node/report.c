@@ -53,6 +53,7 @@ void cq_report_event(const struct cq_control *control, const struct cq_action *a
                cq_field_text("suite", cq_suite_name(e->suite)), session);
         break;
     case CQ_EVENT_HANDSHAKE_FAILED:
+    case CQ_EVENT_HANDSHAKE_REFUSED:
         cq_log(e->event, interface, peer, name,
                cq_field_text("reason", cq_diagnosis_name(e->diagnosis)),
                cq_field_text("drop", cq_drop_name(e->reason)));
@@ -239,6 +240,11 @@ void cq_report_node(struct cq_node_status *out, const char *interface,
     out->time_ms = node->wall / CQ_NS_PER_MS;
     fill_durations(&out->durations, node->counts.handshakes);
     out->num_workers = node->num_workers;
+    snprintf(out->aead, sizeof(out->aead), "%s", cq_aead_backend());
+    for (unsigned i = 0; i < node->num_workers && i < CQ_CONF_MAX_WORKERS; i++) {
+        out->workers[i].sealed = node->by_worker[i].sealed;
+        out->workers[i].opened = node->by_worker[i].opened;
+    }
     out->num_pending = node->engine.num_pending;
     out->under_load = node->engine.under_load;
     out->cookies_sent = node->engine.cookies_sent;

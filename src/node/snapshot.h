@@ -10,6 +10,7 @@
 #ifndef CQ_NODE_SNAPSHOT_H
 #define CQ_NODE_SNAPSHOT_H
 
+#include "base/diagnosis.h"
 #include "base/drop.h"
 #include "base/err.h"
 #include "base/time.h"
@@ -37,7 +38,7 @@ void cq_snapshot_durations_add(struct cq_snapshot_durations *durations, cq_time 
 struct cq_snapshot_counts {
     struct cq_snapshot_durations handshakes[2]; /* completed; rotations among them */
     struct cq_snapshot_durations rotations[2];
-    uint64_t failed; /* attempts of ours that were given up */
+    uint64_t failed[CQ_DIAGNOSIS_COUNT]; /* attempts of ours that were given up, by reason */
 };
 
 struct cq_snapshot_node {
@@ -53,7 +54,10 @@ struct cq_snapshot_node {
     unsigned num_workers;
     uint64_t drops[CQ_DROP_COUNT]; /* all threads */
     struct cq_engine_status engine;
-    struct cq_worker_status worker;      /* all workers together */
+    struct cq_worker_status worker; /* all workers together */
+    struct {
+        uint64_t sealed, opened; /* records */
+    } by_worker[CQ_PATH_MAX_WORKERS];
     bool switched_off[CQ_OFFLOAD_COUNT]; /* by the configuration */
     struct cq_snapshot_counts counts;
 };

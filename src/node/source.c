@@ -33,7 +33,7 @@ void cq_source_note(struct cq_source *source, const struct cq_action *action)
     const struct cq_event_record *e = &action->event;
 
     if (e->event == CQ_EVENT_HANDSHAKE_FAILED)
-        source->counts.failed++;
+        source->counts.failed[e->diagnosis]++;
     if (e->event == CQ_EVENT_HANDSHAKE_COMPLETE || e->event == CQ_EVENT_KEY_ROTATION)
         cq_snapshot_durations_add(&source->counts.handshakes[e->role], e->duration);
     if (e->event == CQ_EVENT_KEY_ROTATION)
@@ -69,8 +69,12 @@ static void fill_workers(const struct cq_control *control, struct cq_snapshot_no
     out->num_workers = control->num_workers;
     for (unsigned i = 0; i < control->num_workers; i++) {
         add_drops(out, cq_worker_counters(control->workers[i]));
-        cq_worker_get_status(control->workers[i], i == 0 ? &out->worker : &one);
-        if (i > 0)
+        cq_worker_get_status(control->workers[i], &one);
+        out->by_worker[i].sealed = one.sealed;
+        out->by_worker[i].opened = one.opened;
+        if (i == 0)
+            out->worker = one;
+        else
             cq_worker_status_add(&out->worker, &one);
     }
     out->switched_off[CQ_OFFLOAD_TUN_HEADER] = tuning->tun_offload >= CQ_CONF_TUN_OFFLOAD_OFF;

@@ -5,7 +5,7 @@
  */
 #include "path/internal.h"
 
-enum { NEED_SESSION_GAP_MS = 100 };
+enum { NEED_SESSION_GAP_MS = 100, LANE0_QUIET_MS = 1000 };
 
 static bool report(struct cq_path_worker *worker, enum cq_path_event_type type,
                    const struct cq_path_peer *peer, const struct cq_keypair *keypair, cq_time now)
@@ -50,12 +50,31 @@ static void note_since(struct cq_path_worker *worker, enum cq_path_event_type ty
         cq_set_flag(armed, true);
 }
 
+/* The peer learns our address from lane 0 alone. */
+static void note_lane(struct cq_path_worker *worker, struct cq_keypair *keypair, cq_time now)
+{
+    cq_time last = cq_relaxed_time(&keypair->lane0_used);
+
+    if (worker->number == 0) {
+        cq_set_time(&keypair->lane0_used, now);
+        return;
+    }
+    if (last != CQ_TIME_NEVER && now - last < LANE0_QUIET_MS * CQ_NS_PER_MS)
+        return;
+    if (!atomic_compare_exchange_strong_explicit(&keypair->lane0_used, &last, now,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    if (!report(worker, CQ_PATH_LANE0_QUIET, keypair->peer, keypair, now))
+        cq_set_time(&keypair->lane0_used, last);
+}
+
 void cq_activity_sealed(struct cq_path_worker *worker, struct cq_keypair *keypair, bool data,
                         cq_time now)
 {
     struct cq_path_peer *peer = keypair->peer;
 
     cq_set_time(&peer->last_sent, now);
+    note_lane(worker, keypair, now);
     if (cq_relaxed_time(&peer->unreplied_since) != CQ_TIME_NEVER)
         cq_set_time(&peer->unreplied_since, CQ_TIME_NEVER);
     if (data) {

@@ -100,6 +100,7 @@ struct cq_keypair {
     _Atomic bool first_reported;
     _Atomic bool carried_data;
     _Atomic cq_time first_opened, last_opened;
+    _Atomic cq_time lane0_used; /* when something was last sent on lane 0, or asked to be */
 
     _Atomic(struct cq_replay *) windows[CQ_RECORD_NUM_LANES];
     struct cq_keypair_lane lanes[];
@@ -128,6 +129,7 @@ struct cq_path_peer {
     _Atomic cq_time unanswered_since, unreplied_since, last_received, last_sent;
     _Atomic cq_time need_reported; /* last CQ_PATH_NEED_SESSION */
     _Atomic bool unanswered_armed, unreplied_armed;
+    struct cq_stage_total staged;
     struct cq_peer_lane lanes[];
 };
 

@@ -67,6 +67,7 @@ static struct cq_keypair *new_keypair(struct cq_path *path, struct cq_path_peer 
     cq_set_time(&keypair->rotate_at, params->rotate_at);
     cq_set_time(&keypair->first_opened, CQ_TIME_NEVER);
     cq_set_time(&keypair->last_opened, CQ_TIME_NEVER);
+    cq_set_time(&keypair->lane0_used, CQ_TIME_NEVER);
     return keypair;
 }
 

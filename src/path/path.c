@@ -136,6 +136,8 @@ enum cq_err cq_path_peer_add(struct cq_path *path, uint32_t number, struct cq_pa
     peer->path = path;
     peer->number = number;
     peer->num_lanes = path->num_workers;
+    for (unsigned i = 0; i < peer->num_lanes; i++)
+        peer->lanes[i].staged.total = &peer->staged;
     cq_set_time(&peer->unanswered_since, CQ_TIME_NEVER);
     cq_set_time(&peer->unreplied_since, CQ_TIME_NEVER);
     cq_set_time(&peer->last_received, CQ_TIME_NEVER);
@@ -297,6 +299,7 @@ void cq_path_peer_get_status(const struct cq_path_peer *peer, struct cq_path_pee
         .unreplied_since = cq_relaxed_time(&peer->unreplied_since),
         .last_received = cq_relaxed_time(&peer->last_received),
         .last_sent = cq_relaxed_time(&peer->last_sent),
+        .num_staged = atomic_load_explicit(&peer->staged.num, memory_order_relaxed),
     };
     for (unsigned i = 0; i < peer->num_lanes; i++) {
         const struct cq_peer_lane *lane = &peer->lanes[i];
@@ -304,7 +307,6 @@ void cq_path_peer_get_status(const struct cq_path_peer *peer, struct cq_path_pee
         out->tx_bytes += cq_relaxed(&lane->tx_bytes);
         out->rx_packets += cq_relaxed(&lane->rx_packets);
         out->tx_packets += cq_relaxed(&lane->tx_packets);
-        out->num_staged += atomic_load_explicit(&lane->staged.num, memory_order_relaxed);
     }
 }
 

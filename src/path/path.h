@@ -193,7 +193,9 @@ enum cq_path_event_type {
     CQ_PATH_MOVED, /* a record of the current keypair on lane 0, counter above all seen there, came
                       from another remote address than endpoint.route: at most one per batch and
                       source */
-    CQ_PATH_PING,  /* control TLVs; `route` is where the record came from */
+    CQ_PATH_LANE0_QUIET, /* DATA was sent on another lane, and nothing on lane 0 for 1 s: at most
+                            once in that time and session */
+    CQ_PATH_PING,        /* control TLVs; `route` is where the record came from */
     CQ_PATH_PONG,
     CQ_PATH_CLOSE,
 };

@@ -219,14 +219,19 @@ static void stage_packet(struct cq_path_worker *worker, struct cq_path_peer *pee
     struct cq_stage_queue *queue = &peer->lanes[worker->number].staged;
 
     cq_stage_expire(&worker->stage, queue, &worker->counters, now);
-    cq_stage_make_room(&worker->stage, queue, segment->len, &worker->counters);
+    if (!cq_stage_reserve(&worker->stage, queue, segment->len, &worker->counters)) {
+        cq_drop_count(&worker->counters, CQ_DROP_STAGED_FULL, 1);
+        return;
+    }
     struct cq_staged *slot = cq_stage_take(&worker->stage);
     if (slot == NULL) {
         /* The pool is used up: the oldest of this peer, or this packet, goes. */
         slot = cq_stage_pop(queue);
         cq_drop_count(&worker->counters, CQ_DROP_STAGED_FULL, 1);
-        if (slot == NULL)
+        if (slot == NULL) {
+            cq_stage_release(queue, segment->len);
             return;
+        }
     }
     slot->when = now;
     slot->len = (uint32_t)segment->len;
@@ -237,14 +242,10 @@ static void stage_packet(struct cq_path_worker *worker, struct cq_path_peer *pee
     cq_activity_need_session(worker, peer, now);
 }
 
-bool cq_path_send_staged(struct cq_path_worker *worker, struct cq_path_out *out, uint32_t number,
-                         cq_time now)
+static bool send_staged(struct cq_path_worker *worker, struct cq_path_out *out,
+                        struct cq_path_peer *peer, cq_time now)
 {
-    struct cq_path_peer *peer = cq_path_find_peer(worker->path, number);
     bool done = true;
-
-    if (peer == NULL)
-        return true;
     struct cq_stage_queue *queue = &peer->lanes[worker->number].staged;
     struct sealing s = begin_sealing(worker, out, peer, now);
     cq_stage_expire(&worker->stage, queue, &worker->counters, now);
@@ -261,6 +262,14 @@ bool cq_path_send_staged(struct cq_path_worker *worker, struct cq_path_out *out,
     }
     finish_sealing(&s, true, now);
     return done;
+}
+
+bool cq_path_send_staged(struct cq_path_worker *worker, struct cq_path_out *out, uint32_t number,
+                         cq_time now)
+{
+    struct cq_path_peer *peer = cq_path_find_peer(worker->path, number);
+
+    return peer == NULL || send_staged(worker, out, peer, now);
 }
 
 void cq_path_drop_staged(struct cq_path_worker *worker, uint32_t number)
@@ -331,7 +340,10 @@ bool cq_path_seal(struct cq_path_worker *worker, struct cq_path_out *out,
         cq_drop_count(&worker->counters, CQ_DROP_NO_ROUTE, 1);
         return true;
     }
-    worker->frame_begun = !seal_segments(worker, out, peer, now);
+    /* What waited for a session goes first, also before the control thread's word of it is here. */
+    bool waiting = peer->lanes[worker->number].staged.first != NULL;
+    worker->frame_begun =
+        (waiting && !send_staged(worker, out, peer, now)) || !seal_segments(worker, out, peer, now);
     return !worker->frame_begun;
 }
 

@@ -26,8 +26,6 @@ void cq_stage_init(struct cq_stage_pool *pool, const struct cq_allocator *alloca
         .slot_bytes = slot,
         .chunk_bytes = chunk,
         .max_chunks = (unsigned)(CQ_STAGE_POOL_BYTES / chunk / num_workers),
-        .max_packets = CQ_STAGE_MAX_PACKETS / num_workers,
-        .max_bytes = CQ_STAGE_MAX_BYTES / num_workers,
     };
     if (pool->max_chunks == 0)
         pool->max_chunks = 1;
@@ -97,13 +95,35 @@ void cq_stage_expire(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
         drop_first(pool, queue, counters, CQ_DROP_STAGED_EXPIRED);
 }
 
-void cq_stage_make_room(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
-                        struct cq_counters *counters)
+/* First taken, then looked at, so that workers together never exceed it. */
+static bool take_room(struct cq_stage_queue *queue, size_t len)
 {
-    while (queue->first != NULL &&
-           (atomic_load_explicit(&queue->num, memory_order_relaxed) >= pool->max_packets ||
-            queue->bytes + len > pool->max_bytes))
+    struct cq_stage_total *total = queue->total;
+    uint32_t num = atomic_fetch_add_explicit(&total->num, 1, memory_order_relaxed) + 1;
+    size_t bytes =
+        atomic_fetch_add_explicit(&total->bytes, (uint32_t)len, memory_order_relaxed) + len;
+
+    if (num <= CQ_STAGE_MAX_PACKETS && bytes <= CQ_STAGE_MAX_BYTES)
+        return true;
+    cq_stage_release(queue, len);
+    return false;
+}
+
+bool cq_stage_reserve(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
+                      struct cq_counters *counters)
+{
+    while (!take_room(queue, len)) {
+        if (queue->first == NULL)
+            return false;
         drop_first(pool, queue, counters, CQ_DROP_STAGED_FULL);
+    }
+    return true;
+}
+
+void cq_stage_release(struct cq_stage_queue *queue, size_t len)
+{
+    atomic_fetch_sub_explicit(&queue->total->num, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&queue->total->bytes, (uint32_t)len, memory_order_relaxed);
 }
 
 void cq_stage_push(struct cq_stage_queue *queue, struct cq_staged *slot)
@@ -114,8 +134,6 @@ void cq_stage_push(struct cq_stage_queue *queue, struct cq_staged *slot)
     else
         queue->first = slot;
     queue->last = slot;
-    queue->bytes += slot->len;
-    atomic_fetch_add_explicit(&queue->num, 1, memory_order_relaxed);
 }
 
 struct cq_staged *cq_stage_pop(struct cq_stage_queue *queue)
@@ -127,8 +145,7 @@ struct cq_staged *cq_stage_pop(struct cq_stage_queue *queue)
     queue->first = slot->next;
     if (queue->first == NULL)
         queue->last = NULL;
-    queue->bytes -= slot->len;
-    atomic_fetch_sub_explicit(&queue->num, 1, memory_order_relaxed);
+    cq_stage_release(queue, slot->len);
     return slot;
 }
 
@@ -141,5 +158,5 @@ void cq_stage_return(struct cq_stage_pool *pool, struct cq_stage_queue *queue)
         queue->last->next = old;
     } while (!atomic_compare_exchange_weak_explicit(&pool->returned, &old, queue->first,
                                                     memory_order_release, memory_order_relaxed));
-    *queue = (struct cq_stage_queue){0};
+    queue->first = queue->last = NULL;
 }

@@ -1,11 +1,12 @@
 /*
- * Packets that wait for a session: per worker and peer a queue of at most 64 packets or 128 kB
- * (divided among the workers), oldest dropped first, nothing older than 5 s. The packets lie in
+ * Packets that wait for a session: per worker and peer a queue, those of a peer together at most 64
+ * packets or 128 kB, a worker's oldest dropped first, nothing older than 5 s. The packets lie in
  * slots of a pool per worker, which is bounded and gets its memory in chunks when first needed; it
  * never gives it back.
  *
- * A pool and its queues belong to one worker, except: num may be read by any thread, and when a
- * peer is destroyed (nobody can see it any more) the control thread returns what is in its queues.
+ * A pool and its queues belong to one worker, except: the total of a peer is all workers', and when
+ * a peer is destroyed (nobody can see it any more) the control thread returns what is in its
+ * queues.
  */
 #ifndef CQ_PATH_STAGE_H
 #define CQ_PATH_STAGE_H
@@ -37,10 +38,15 @@ struct cq_staged {
     uint8_t data[]; /* with CQ_PATH_SLACK bytes to spare */
 };
 
-struct cq_stage_queue {
-    struct cq_staged *first, *last;
-    size_t bytes;
+/* What waits in all queues of a peer. */
+struct cq_stage_total {
     _Atomic uint32_t num;
+    _Atomic uint32_t bytes;
+};
+
+struct cq_stage_queue {
+    struct cq_stage_total *total; /* constant */
+    struct cq_staged *first, *last;
 };
 
 struct cq_stage_chunk;
@@ -49,8 +55,6 @@ struct cq_stage_pool {
     const struct cq_allocator *allocator;
     size_t slot_bytes, chunk_bytes;
     unsigned num_chunks, max_chunks;
-    uint32_t max_packets;
-    size_t max_bytes;
     struct cq_stage_chunk *chunks;
     struct cq_staged *free;
     _Atomic(struct cq_staged *) returned;
@@ -68,9 +72,11 @@ void cq_stage_give(struct cq_stage_pool *pool, struct cq_staged *slot);
 /* Drops what has waited too long. */
 void cq_stage_expire(struct cq_stage_pool *pool, struct cq_stage_queue *queue,
                      struct cq_counters *counters, cq_time now);
-/* Drops the oldest until another packet of len bytes fits. */
-void cq_stage_make_room(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
-                        struct cq_counters *counters);
+/* Takes the room for another packet of len bytes, which cq_stage_push or cq_stage_release uses up;
+ * drops the queue's oldest until there is some. False: what fills it waits with other workers. */
+bool cq_stage_reserve(struct cq_stage_pool *pool, struct cq_stage_queue *queue, size_t len,
+                      struct cq_counters *counters);
+void cq_stage_release(struct cq_stage_queue *queue, size_t len);
 void cq_stage_push(struct cq_stage_queue *queue, struct cq_staged *slot);
 /* The oldest, NULL when there is none; the caller gives it back to the pool. */
 struct cq_staged *cq_stage_pop(struct cq_stage_queue *queue);

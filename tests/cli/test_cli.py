@@ -175,7 +175,7 @@ def help_of_every_command():
 def version_names_all_three():
     code, out, err = run("version")
     expect((code, err), (0, ""))
-    expect([line.split()[0] for line in out.splitlines()], ["cryprq", "protocol", "libcrypto"])
+    expect([line.split()[0] for line in out.splitlines()], ["cryprq", "protocol", "libcrypto", "records"])
     expect(run("--version"), (0, out, ""))
 
 

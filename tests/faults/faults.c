@@ -1,8 +1,8 @@
 /*
  * System calls that fail on demand, linked into a program by the linker's --wrap: a kernel that has
- * fewer offloads than this one, or finds out later that it cannot do what it agreed to. The variable
- * CRYPRQ_FAULTS says which, separated by commas, each with the number of calls that succeed before
- * (0 unless given, as in "gso=20"):
+ * fewer offloads than this one, or finds out later that it cannot do what it agreed to. The
+ * variable CRYPRQ_FAULTS says which, separated by commas, each with the number of calls that
+ * succeed before (0 unless given, as in "gso=20"):
  *
  *   uso, tso, csum   TUNSETOFFLOAD with that bit (tso: super-packets of both kinds): EINVAL
  *   vnet             TUNSETIFF with a virtio header: EINVAL
@@ -10,6 +10,8 @@
  *   gso              sending with UDP_SEGMENT: EIO
  *   merge            writing a super-packet: EINVAL
  */
+#include "faults.h"
+
 #include "os/tun.h"
 
 #include <errno.h>
@@ -43,11 +45,9 @@ static const char *const names[NUM_FAULTS] = {"uso", "tso", "csum", "vnet", "gro
 static bool wanted[NUM_FAULTS];
 static _Atomic long left[NUM_FAULTS]; /* calls that still succeed */
 
-/* Before threads and the system-call filter are there. */
-__attribute__((constructor)) static void read_environment(void)
+void faults_set(const char *text)
 {
-    const char *text = getenv("CRYPRQ_FAULTS");
-
+    memset(wanted, 0, sizeof(wanted));
     while (text != NULL && *text != '\0') {
         size_t len = strcspn(text, ",="), end = strcspn(text, ",");
         for (int i = 0; i < NUM_FAULTS; i++)
@@ -57,6 +57,12 @@ __attribute__((constructor)) static void read_environment(void)
             }
         text += end + (text[end] == ',');
     }
+}
+
+/* Before threads and the system-call filter are there. */
+__attribute__((constructor)) static void read_environment(void)
+{
+    faults_set(getenv("CRYPRQ_FAULTS"));
 }
 
 static bool strikes(enum fault fault)

@@ -106,6 +106,7 @@ class Browser:
         page = Page(self, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
+        page.call("Emulation.setFocusEmulationEnabled", enabled=True)       # also behind others
         page.look(width, height, dark, phone, scale)
         if not scripts:
             page.call("Emulation.setScriptExecutionDisabled", value=True)

@@ -221,6 +221,7 @@ class Node:
         self.log = directory / f"{name}.log"
         self.process = None
         self.program = CRYPRQ       # that runs the node
+        self.client = CRYPRQ        # that its commands are given with
         self.env = {"CRYPRQ_RUNTIME_DIR": str(self.runtime), "CRYPRQ_STATE_DIR": str(self.state),
                     "CRYPRQ_LOG": "debug"}
         for folder in (self.runtime, self.state):
@@ -236,7 +237,7 @@ class Node:
 
     def cryprq(self, *arguments, check_status=True, timeout=30):
         """A command of the program to its end."""
-        return self.namespace.run(CRYPRQ, *arguments, env=self.env, check_status=check_status, timeout=timeout)
+        return self.namespace.run(self.client, *arguments, env=self.env, check_status=check_status, timeout=timeout)
 
     def path(self, suffix):
         return self.runtime / f"{self.name}{suffix}"

@@ -6,6 +6,7 @@ Arguments: words; only the cases whose titles have one of them run.
 
 import json
 import os
+import re
 import sys
 
 import netns
@@ -14,6 +15,7 @@ from netns import check, equal
 from tunnel import INNER4, OUTER4
 
 CASES = []
+PRODUCED = set()                # reason codes that a case was made for, and that diagnose named
 PEER_NAME = "far"
 
 
@@ -38,6 +40,7 @@ def diagnose(node, *arguments, peer=PEER_NAME, timeout=6):
 def must_find(node, reason, *arguments, certain=None, **options):
     found = diagnose(node, *arguments, **options)
     equal(found["reason"], reason, f"reason ({json.dumps(found)})")
+    PRODUCED.add(reason)
     check(found["text"] and (found["mend"] or reason == "all_well"), f"says nothing: {found}")
     if certain is not None:
         equal(found["certain"], certain, "certain")
@@ -86,9 +89,14 @@ def restarted(scene):
     tunnel.must_ping(a.namespace, INNER4[1])
     b.kill("monitor", "node", "keeper")
     b.process.wait(5)
-    a.namespace.ping(INNER4[1], count=3, timeout=1)
+    pinging = a.namespace.popen("ping", "-n", "-i", "0.5", INNER4[1], stdout=-3, stderr=-3)
+    netns.wait_until(lambda: tunnel.peer_status(a)["unanswered_secs"] >= 8, 14, "records to go unanswered")
     tunnel.start(b)
-    must_find(a, "all_well", "--to", INNER4[1])
+    found = must_find(a, "all_well", "--to", INNER4[1])
+    pinging.terminate()
+    pinging.wait(5)
+    check(any("the other side had restarted" in c["text"] for c in found["checks"]), f"{found}")
+    return note(found)
 
 
 # Before anything is sent
@@ -142,6 +150,16 @@ def local_firewall(scene):
 
 
 # Nothing, or too little, comes back
+
+
+@case("send_failed: the kernel refuses for a reason of its own (a blackhole route)")
+def send_failed(scene):
+    a, _ = pair(scene)
+    a.namespace.run("ip", "route", "add", "blackhole", f"{OUTER4[1]}/32")
+    found = must_find(a, "send_failed", certain=True)
+    equal(tunnel.peer_status(a)["attempt"]["send_fault"], "other", "send_fault in the status")
+    equal(tunnel.peer_status(a)["attempt"]["reason"], "send_failed", "reason in the status")
+    return note(found)
 
 
 @case("nobody_listens: the node there does not run")
@@ -313,6 +331,29 @@ def key_hash_mismatch(scene):
     check(tunnel.peer_status(a)["attempt"]["key_mismatch"]["num"] > 0, "not in the status")
 
 
+def damaged_reply(data):
+    """REPLY to every INIT, with the right index and nothing else."""
+    return [b"\x02\x01\0\0" + b"\x11" * 4 + data[4:8] + bytes(1160)] if data[0] == 1 else []
+
+
+@case("bad_reply: what answers the handshake does not verify")
+def bad_reply(scene):
+    a, b = pair(scene, run=False)
+    there = tunnel.Identity()
+    public = a.directory / "far.pub"
+    done = netns.subprocess.run([netns.CRYPRQ, "pubkey", "--full"], input=there.key + "\n", capture_output=True,
+                                text=True, check=True, timeout=10)
+    public.write_text(done.stdout)
+    a.write_config("\n".join(f"PeerID = {there.id}\nPublicKeyFile = {public}" if line.startswith("PeerID") else line
+                             for line in a.config.read_text().splitlines()) + "\n")
+    Impostor(b.namespace, "damaged_reply")
+    tunnel.start(a)
+    found = must_find(a, "bad_reply", certain=True)
+    counted(a, "decrypt_reply")
+    equal(tunnel.peer_status(a)["attempt"]["reason"], "bad_reply", "reason in the status")
+    return note(found)
+
+
 @case("version_mismatch: the other side speaks another version")
 def version_mismatch(scene):
     a, b = pair(scene, run=False)
@@ -335,6 +376,13 @@ def answer_elsewhere(scene):
 
 
 # The other side does not want us
+
+
+def refused_peers(node):
+    """What the metric cryprq_refused_peers says, by reason code."""
+    text = node.namespace.output("curl", "-sS", "http://127.0.0.1:9464/metrics")
+    return {m.group(1): int(m.group(2)) for m in re.finditer(r'^cryprq_refused_peers\{reason="(\w+)"\} (\d+)$', text,
+                                                             re.MULTILINE)}
 
 
 @case("no_reply: our Peer ID is not on the list there (unknown_peer)")
@@ -363,6 +411,13 @@ def psk_mismatch(scene):
     status = tunnel.peer_status(b)
     equal(status["refused"], "decrypt_fresh", "refused in the responder's status")
     check(status["num_refused"] > 0, "num_refused")
+    # The same code everywhere: JSON, metrics and, from the third in a row on and once, the log.
+    equal(status["refused_reason"], "psk_mismatch", "reason in the responder's status")
+    equal(refused_peers(b), {"psk_mismatch": 1, "peer_key_unknown": 0, "no_common_suite": 0, "refused": 0}, "metrics")
+    netns.wait_until(lambda: tunnel.peer_status(b)["num_refused"] > 3, 10, "more refusals")
+    lines = [line for line in b.log_text().splitlines() if "event=handshake_refused" in line]
+    equal(len(lines), 1, f"lines in the log: {lines}")
+    check("reason=psk_mismatch drop=decrypt_fresh" in lines[0], lines[0])
     return note(here)
 
 
@@ -380,6 +435,23 @@ def peer_key_unknown(scene):
     must_find(a, "no_reply", certain=False)
     counted(b, "peer_key_unknown")
     must_find(b, "peer_key_unknown", peer=tunnel.status(a)["peer_id"], certain=True)
+
+
+@case("refused: the caller has more handshakes under way than it may")
+def refused(scene):
+    space, node, here, there = server(scene)
+    tunnel.nft(node.namespace, RECORDS_DROPPED)     # so that none of them is finished
+    for _ in range(8):
+        found = ping(scene, space, here.key, there.id, "--count", 1, "--timeout", 1)
+        if found["reason"] != "session_silent":
+            break
+    equal(found["reason"], "no_reply", f"at the caller: {found}")
+    counted(node, "pending_full")
+    status = tunnel.peer_status(node)
+    equal((status["refused"], status["refused_reason"]), ("pending_full", "refused"), "refused in the status")
+    found = must_find(node, "refused", peer=here.id, certain=True)
+    check("pending_full" in json.dumps(found["checks"]), f"{found}")
+    return note(found)
 
 
 # With keys
@@ -517,10 +589,17 @@ def ping_fails(scene):
 
 
 def main():
-    netns.require(("ip", "ping", "nft", "setpriv"))
+    netns.require(("ip", "ping", "nft", "setpriv", "curl"))
     tap = netns.Tap()
     with netns.Lab("diagnose") as lab:
         tunnel.run_cases(lab, tap, CASES, jobs=6)
+    if not sys.argv[1:]:
+        text = (netns.ROOT / "docs" / "operations.md").read_text()
+        table = text[text.index("| code | what it rests on"):text.index("### What a node knows")]
+        codes = {code for line in table.splitlines() if line.startswith("| `")
+                 for code in re.findall(r"`(\w+)`", line.split("|")[1])}
+        tap.result(codes == PRODUCED, "every reason code of the document was produced and named",
+                   *(f"{code}: only {'documented' if code in codes else 'produced'}" for code in codes ^ PRODUCED))
     return tap.finish()
 
 

@@ -7,7 +7,6 @@ Arguments: words; only the cases whose titles have one of them run.
 """
 
 import json
-import pathlib
 import re
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from netns import check, equal
 from tunnel import INNER4, INNER6
 
 FAULTS = netns.CRYPRQ.parent / "tests" / "faults" / "cryprq_faults"
-BLAST = pathlib.Path(__file__).resolve().parent / "udpblast.py"
 ALL = ("tun_header", "tun_csum", "tun_tso", "tun_uso", "udp_gso", "udp_gro")
 SWITCHES = {
     "TunOffload = tso": ({"TunOffload": "tso"}, {"tun_uso"}),
@@ -70,9 +68,9 @@ def exchange(nodes, label):
 
 def blast(source, target, address):
     """Numbered packets by UDP GSO sends, as fast as the receiver's buffer allows."""
-    receiver = target.popen(sys.executable, BLAST, "receive", address, stdout=subprocess.PIPE, text=True)
+    receiver = target.popen(sys.executable, tunnel.BLAST, "receive", address, stdout=subprocess.PIPE, text=True)
     check(receiver.stdout.readline() == "ready\n", "the receiver does not start")
-    sent = json.loads(source.output(sys.executable, BLAST, "send", address, timeout=30))
+    sent = json.loads(source.output(sys.executable, tunnel.BLAST, "send", address, timeout=30))
     received = json.loads(receiver.communicate(timeout=20)[0])
     return {**sent, **received}
 

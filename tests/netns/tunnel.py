@@ -21,7 +21,7 @@ import time
 import netns
 
 HERE = pathlib.Path(__file__).resolve().parent
-STREAM, HTTPD = HERE / "udpstream.py", HERE / "httpd.py"
+STREAM, BLAST, HTTPD = HERE / "udpstream.py", HERE / "udpblast.py", HERE / "httpd.py"
 PORT = 51820
 NAME = "wan0"
 # Of the two ends of a pair: inside the tunnel, and on the cable.

@@ -244,6 +244,11 @@ struct cq_aead {
     uint64_t key;
 };
 
+const char *cq_aead_marker(void)
+{
+    return "";
+}
+
 const char *cq_suite_name(unsigned suite)
 {
     return suite == CQ_SUITE_AES_256_GCM         ? "aes-256-gcm"

@@ -433,6 +433,62 @@ static void test_relay_of_everything(void **state)
     duo_free(&duo);
 }
 
+/* The addresses of a's INITs, in their order, retransmissions once. */
+static size_t inits_of(const struct duo *duo, struct cq_addr *out, size_t max)
+{
+    const struct lab_sent *sent;
+    uint8_t last[32] = {0};
+    size_t num = 0;
+    for (size_t i = 0;
+         (sent = lab_find_sent(duo->lab, duo->a, CQ_MSG_INIT, i)) != NULL && num < max; i++) {
+        if (memcmp(last, sent->datagram->data + 12, sizeof(last)) == 0)
+            continue;
+        memcpy(last, sent->datagram->data + 12, sizeof(last));
+        out[num++] = sent->datagram->to;
+    }
+    return num;
+}
+
+/* An address from before a restart is tried first, and the configured one right after it. */
+static void test_recalled_address(void **state)
+{
+    struct duo duo = duo_new(NULL);
+    struct cq_addr inits[3];
+    (void)state;
+    cq_engine_recall_endpoint(duo.a->engine, duo.a->peers[0].number, &elsewhere, duo.lab->now);
+    struct cq_peer_status status = lab_status(duo.a, duo.b);
+    assert_true(!status.endpoint_proven && cq_addr_equal(&status.endpoint, &elsewhere));
+    lab_record(duo.lab, true);
+    lab_rotate(duo.a, duo.b);
+    lab_run_for(duo.lab, SECS(30));
+    assert_int_equal(inits_of(&duo, inits, 3), 2);
+    assert_true(cq_addr_equal(&inits[0], &elsewhere));
+    assert_true(cq_addr_equal(&inits[1], &duo.b->address));
+    status = lab_status(duo.a, duo.b);
+    assert_true(status.has_session && status.endpoint_proven);
+    assert_true(cq_addr_equal(&status.endpoint, &duo.b->address));
+    /* What was learned is not replaced by what is older. */
+    cq_engine_recall_endpoint(duo.a->engine, duo.a->peers[0].number, &elsewhere, duo.lab->now);
+    status = lab_status(duo.a, duo.b);
+    assert_true(cq_addr_equal(&status.endpoint, &duo.b->address));
+    duo_free(&duo);
+}
+
+/* Where nothing is configured, it is the only way to the peer. */
+static void test_recalled_without_configured(void **state)
+{
+    struct duo duo = duo_new(&(struct duo_config){.of_a.no_endpoint = true});
+    (void)state;
+    assert_int_equal(cq_engine_rotate(duo.a->engine, duo.a->peers[0].number, duo.lab->now),
+                     CQ_ERR_STATE);
+    cq_engine_recall_endpoint(duo.a->engine, duo.a->peers[0].number, &duo.b->address, duo.lab->now);
+    lab_rotate(duo.a, duo.b);
+    lab_run_for(duo.lab, SECS(1));
+    assert_true(lab_status(duo.a, duo.b).has_session);
+    assert_true(lab_status(duo.b, duo.a).has_session);
+    duo_free(&duo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_third_address),
         cmocka_unit_test(test_ping_schedule),
         cmocka_unit_test(test_relay_of_everything),
+        cmocka_unit_test(test_recalled_address),
+        cmocka_unit_test(test_recalled_without_configured),
     };
     return cmocka_run_group_tests_name("sim_address", tests, NULL, NULL);
 }

@@ -227,6 +227,11 @@ static void test_refusals(void **state)
         assert_int_equal(lab_status(duo.a, duo.b).failed, 1);
         assert_int_equal(duo.a->events[CQ_EVENT_HANDSHAKE_FAILED], 1);
         assert_int_equal(duo.a->drops_of_staged, 1);
+        /* Whom b knows, and what it is refused for, is told once. */
+        bool told = cq_diagnosis_of_refusal(c->reason) != CQ_DIAGNOSIS_REFUSED;
+        assert_int_equal(duo.b->events[CQ_EVENT_HANDSHAKE_REFUSED], told);
+        if (told)
+            assert_int_equal(lab_status(duo.b, duo.a).refused.drop, c->reason);
         duo_free(&duo);
     }
 }

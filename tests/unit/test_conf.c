@@ -53,6 +53,7 @@ static void test_everything(void **state)
                                "UdpGso = off\n"
                                "UdpGro = OFF\n"
                                "Workers = 15\n"
+                               "RememberPeers = off\n"
                                "PreUp = echo before %i = ok\n"
                                "PostUp = one\n"
                                "PostUp = two # not three\n"
@@ -95,10 +96,10 @@ static void test_everything(void **state)
     assert_int_equal(conf.fwmark, 0xca6c);
     assert_int_equal(conf.rotate_secs, 60);
     assert_true(conf.answer_keys_off && !conf.answer_keys_on);
-    assert_true(conf.push_keys_off);
     assert_int_equal(conf.tuning.tun_offload, CQ_CONF_TUN_OFFLOAD_CHECKSUM);
     assert_true(conf.tuning.udp_gso_off && conf.tuning.udp_gro_off);
     assert_int_equal(conf.tuning.num_workers, 15);
+    assert_true(conf.push_keys_off && conf.remember_off);
     assert_int_equal(conf.suites, 3);
     assert_int_equal(conf.preferred_suite, CQ_CONF_SUITE_CHACHA20_POLY1305);
     assert_string_equal(conf.pre_up.items[0], "echo before %i = ok");
@@ -115,7 +116,7 @@ static void test_everything(void **state)
     assert_int_equal(p->num_allowed_ips, 3);
     check_prefix(&p->allowed_ips[1], "fd00::2/128");
     check_prefix(&p->allowed_ips[2], "10.0.0.0/8");
-    assert_int_equal(p->allowed_positions[1].line, 29);
+    assert_int_equal(p->allowed_positions[1].line, 30);
     assert_int_equal(p->allowed_positions[1].column, 28);
     assert_string_equal(p->endpoint.host, "vpn.example.org");
     assert_false(p->endpoint.is_numeric);
@@ -205,6 +206,7 @@ static const struct {
     {IF "Workers = 16\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
     {IF "Workers = 1x\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
     {IF "Workers = 001\n", 3, 11, "Workers is not auto, or a number from 1 to 15"},
+    {IF "RememberPeers = yes\n", 3, 17, "RememberPeers is neither on nor off"},
     {IF "RotateSecs = 59\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "RotateSecs = 3601\n", 3, 14, "RotateSecs is not a number from 60 to 3600"},
     {IF "Suites = aes-128-gcm\n", 3, 10, "Suites is a list of aes-256-gcm and chacha20-poly1305"},
@@ -234,7 +236,7 @@ static const struct {
     {IF "Frobnicate = 1\n", 3, 1,
      "unknown key \"Frobnicate\" in [Interface]: known are PrivateKey, PrivateKeyFile, ListenPort, "
      "Address, MTU, Table, FwMark, RotateSecs, Suites, AnswerKeys, PushKeys, TunOffload, "
-     "UdpGso, UdpGro, Workers, PreUp, PostUp, PreDown, PostDown, "
+     "UdpGso, UdpGro, Workers, RememberPeers, PreUp, PostUp, PreDown, PostDown, "
      "MetricsAddress, MetricsToken, MetricsTokenFile, MetricsPeers, MetricsWireGuard"},
     /* A key that lost its line is not repeated in the message. */
     {IF "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 3, 1, "unknown key in [Interface]: "},

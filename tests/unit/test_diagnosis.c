@@ -97,7 +97,13 @@ static void test_attempts(void **state)
             facts.num[cases[i].steps[k].step] = cases[i].steps[k].num;
         assert_string_equal(cq_diagnosis_name(cq_diagnosis_of_attempt(&facts)),
                             cq_diagnosis_name(cases[i].expected));
+        assert_int_equal(cq_diagnosis_is_of_attempt(cases[i].expected),
+                         cases[i].expected != CQ_DIAGNOSIS_ALL_WELL);
     }
+    int num = 0;
+    for (int i = 0; i < CQ_DIAGNOSIS_COUNT; i++)
+        num += cq_diagnosis_is_of_attempt((enum cq_diagnosis)i);
+    assert_int_equal(num, 11); /* different ones above, ALL_WELL aside */
 }
 
 static void test_refusals(void **state)
@@ -110,6 +116,12 @@ static void test_refusals(void **state)
     assert_int_equal(cq_diagnosis_of_refusal(CQ_DROP_NO_COMMON_SUITE),
                      CQ_DIAGNOSIS_NO_COMMON_SUITE);
     assert_int_equal(cq_diagnosis_of_refusal(CQ_DROP_PENDING_FULL), CQ_DIAGNOSIS_REFUSED);
+    for (int i = 0; i < CQ_DIAGNOSIS_COUNT; i++) {
+        bool found = false;
+        for (int drop = CQ_DROP_NONE + 1; drop < CQ_DROP_COUNT; drop++)
+            found = found || cq_diagnosis_of_refusal((enum cq_drop)drop) == (enum cq_diagnosis)i;
+        assert_int_equal(cq_diagnosis_is_of_refusal((enum cq_diagnosis)i), found);
+    }
 }
 
 int main(void)

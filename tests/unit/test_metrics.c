@@ -6,6 +6,7 @@
 #include "node/metrics_request.h"
 #include "node/metrics_text.h"
 #include "node/snapshot.h"
+#include "node/source.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,6 +182,9 @@ static void make_sample(void)
     sample.node.now = 1000 * CQ_NS_PER_S;
     sample.node.wall = 5000 * CQ_NS_PER_S;
     sample.node.started = 900 * CQ_NS_PER_S;
+    sample.node.rotate_secs = 120;
+    sample.node.counts.failed[CQ_DIAGNOSIS_NO_REPLY] = 2;
+    sample.node.counts.failed[CQ_DIAGNOSIS_SEND_FAILED] = 1;
     sample.node.drops[CQ_DROP_BAD_TAG] = 7;
     sample.node.drops[CQ_DROP_REPLAYED_RECORD] = 5;
     for (int i = 0; i < NUM_PEERS; i++) {
@@ -190,6 +194,10 @@ static void make_sample(void)
         sample.peers[i].last_handshake = CQ_TIME_NEVER;
         sample.peers[i].num_sessions = 1;
     }
+    sample.peers[1].refused = (struct cq_refusals){
+        .drop = CQ_DROP_DECRYPT_FRESH, .num = 1, .last = sample.node.now - 600 * CQ_NS_PER_S};
+    sample.peers[2].refused = (struct cq_refusals){
+        .drop = CQ_DROP_PENDING_FULL, .num = 1, .last = sample.node.now - 601 * CQ_NS_PER_S};
     strcpy(sample.infos[0].name, "odd\"name");
     assert_int_equal(cq_prefix_parse("10.0.0.0/8", &sample.prefixes[0], NULL), CQ_OK);
     assert_int_equal(cq_prefix_parse("fd00::/64", &sample.prefixes[1], NULL), CQ_OK);
@@ -247,6 +255,14 @@ static void test_all_metrics(void **state)
     expect_in(text, "\ncryprq_authentication_failures_total 7\n");
     expect_in(text, "\ncryprq_replays_rejected_total 5\n");
     expect_in(text, "\ncryprq_uptime_seconds 100\n");
+    expect_in(text, "\ncryprq_rotation_period_seconds 120\n");
+    expect_in(text, "\ncryprq_handshakes_total{role=\"initiator\",result=\"failure\"} 3\n");
+    expect_in(text, "\ncryprq_handshake_failures_total{reason=\"no_reply\"} 2\n");
+    expect_in(text, "\ncryprq_handshake_failures_total{reason=\"send_failed\"} 1\n");
+    expect_in(text, "\ncryprq_handshake_failures_total{reason=\"bad_reply\"} 0\n");
+    expect_in(text, "\ncryprq_refused_peers{reason=\"psk_mismatch\"} 1\n");
+    expect_in(text, "\ncryprq_refused_peers{reason=\"refused\"} 0\n");
+    expect_not_in(text, "reason=\"all_well\"");
     expect_in(text, "cryprq_bytes_total{interface=\"wan0\",peer=\"" ID_1
                     "\",name=\"odd\\\"name\",direction=\"rx\"} 100\n");
     expect_in(text, "cryprq_key_age_seconds{interface=\"wan0\",peer=\"" ID_1
@@ -465,6 +481,31 @@ static void test_assets(void **state)
     assert_true(script);
 }
 
+/* Attempts are counted by the reason that the log tells, handshakes by role. */
+static void test_noted_events(void **state)
+{
+    struct cq_source source = {.snapshot.fd = -1};
+    struct cq_action action = {.event = {.event = CQ_EVENT_HANDSHAKE_FAILED,
+                                         .diagnosis = CQ_DIAGNOSIS_NO_REPLY,
+                                         .duration = CQ_NS_PER_MS}};
+
+    (void)state;
+    cq_source_note(&source, &action);
+    action.event.diagnosis = CQ_DIAGNOSIS_BAD_REPLY;
+    cq_source_note(&source, &action);
+    cq_source_note(&source, &action);
+    action.event.event = CQ_EVENT_HANDSHAKE_REFUSED; /* not ours: counted as a drop */
+    cq_source_note(&source, &action);
+    action.event.event = CQ_EVENT_KEY_ROTATION;
+    action.event.role = CQ_ROLE_RESPONDER;
+    cq_source_note(&source, &action);
+    assert_int_equal(source.counts.failed[CQ_DIAGNOSIS_NO_REPLY], 1);
+    assert_int_equal(source.counts.failed[CQ_DIAGNOSIS_BAD_REPLY], 2);
+    assert_int_equal(source.counts.handshakes[CQ_ROLE_RESPONDER].counts[3], 1);
+    assert_int_equal(source.counts.rotations[CQ_ROLE_RESPONDER].counts[3], 1);
+    assert_int_equal(source.counts.rotations[CQ_ROLE_INITIATOR].sum, 0);
+}
+
 /* ---- the shared memory ---- */
 
 static void test_snapshot(void **state)
@@ -645,16 +686,16 @@ static void test_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_escaping),
-        cmocka_unit_test(test_growth),       cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_histogram),    cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_all_metrics),  cmocka_unit_test(test_other_peers),
-        cmocka_unit_test(test_kept_labels),  cmocka_unit_test(test_page),
-        cmocka_unit_test(test_page_of_many), cmocka_unit_test(test_hostile_names),
-        cmocka_unit_test(test_locked_page),  cmocka_unit_test(test_assets),
-        cmocka_unit_test(test_encoding),     cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_host),         cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_growth),        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_histogram),     cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_all_metrics),   cmocka_unit_test(test_other_peers),
+        cmocka_unit_test(test_kept_labels),   cmocka_unit_test(test_page),
+        cmocka_unit_test(test_noted_events),  cmocka_unit_test(test_page_of_many),
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_locked_page),
+        cmocka_unit_test(test_assets),        cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_snapshot),      cmocka_unit_test(test_host),
+        cmocka_unit_test(test_accept),        cmocka_unit_test(test_token),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

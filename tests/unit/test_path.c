@@ -440,6 +440,26 @@ static void test_staging(void **state)
     pair_free(&p);
 }
 
+/* Keys are there, and the word of it that has the waiting packets sent is still on its way to the
+ * worker: a packet that comes meanwhile does not overtake them. */
+static void test_staging_order(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, NULL);
+    cq_path_peer_set_current(p.a.path, p.a.peer, NULL);
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(seal_one(&p, &p.a, 100 + i), 0);
+    cq_path_peer_set_current(p.a.path, p.a.peer, p.a.keypair);
+    size_t num = seal_one(&p, &p.a, 140);
+    assert_int_equal(num, 41);
+    pair_open(&p, &p.b, &p.a, records, num);
+    for (size_t i = 0; i < num; i++)
+        assert_int_equal(p.b.in.frames[i].len, 28 + 100 + i);
+    pair_free(&p);
+}
+
 static void test_staging_age(void **state)
 {
     struct pair p;
@@ -469,6 +489,80 @@ static void test_staging_age(void **state)
 }
 
 /* The pool is bounded whatever the number of peers, and removing a peer gives back what it held. */
+/* DATA of another worker has lane 0 used once a second and session. */
+static void test_quiet_lane(void **state)
+{
+    static uint8_t buf[PACKET_MAX + CQ_PATH_SLACK];
+    static const struct {
+        unsigned worker;
+        cq_time wait_ms;
+        bool reported;
+    } steps[] = {{1, 0, true},     {1, 0, false},   {2, 999, false}, {2, 1, true},
+                 {1, 500, false},  {0, 499, false}, {1, 999, false}, {1, 1, true},
+                 {0, 5000, false}, {2, 1000, true}, {2, 999, false}};
+    struct pair_options options = {.workers = 3};
+    struct packet_spec spec = packet_spec(4, 17, 100);
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, &options);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct cq_path_worker *worker = cq_path_get_worker(p.a.path, steps[i].worker);
+        struct cq_path_frame frame = packet_make_frame(buf, &spec, 0);
+        struct cq_path_event event;
+        bool reported = false;
+        p.now += steps[i].wait_ms * CQ_NS_PER_MS;
+        cq_path_enter(worker);
+        assert_true(cq_path_seal(worker, &p.a.out, &frame, p.now));
+        (void)!cq_path_leave(worker);
+        pair_take(&p.a, records);
+        while (cq_path_next_event(p.a.path, &event))
+            if (event.type == CQ_PATH_LANE0_QUIET) {
+                assert_true(event.has_keypair && event.local_idx == p.a.params.local_idx);
+                assert_false(reported);
+                reported = true;
+            }
+        if (reported != steps[i].reported)
+            fail_msg("step %zu", i);
+    }
+    pair_free(&p);
+}
+
+/* The bounds of a peer are those of all workers together, whichever of them has the packets. */
+static void test_staging_workers(void **state)
+{
+    static uint8_t buf[PACKET_MAX + CQ_PATH_SLACK];
+    struct pair_options options = {.workers = 4};
+    struct packet_spec spec = packet_spec(4, 17, 100);
+    struct cq_path_peer_status status;
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, &options);
+    cq_path_peer_set_current(p.a.path, p.a.peer, NULL);
+    for (unsigned i = 0; i < 80; i++) {
+        /* The last worker has all but the first packets. */
+        struct cq_path_worker *worker = cq_path_get_worker(p.a.path, i < 6 ? i % 3 : 3);
+        struct cq_path_frame frame = packet_make_frame(buf, &spec, 0);
+        cq_path_enter(worker);
+        assert_true(cq_path_seal(worker, &p.a.out, &frame, p.now));
+        (void)!cq_path_leave(worker);
+        cq_path_peer_get_status(p.a.peer, &status);
+        assert_int_equal(status.num_staged, i < 64 ? i + 1 : 64);
+    }
+    cq_path_peer_set_current(p.a.path, p.a.peer, p.a.keypair);
+    for (unsigned i = 0; i < 4; i++) {
+        struct cq_path_worker *worker = cq_path_get_worker(p.a.path, i);
+        cq_path_enter(worker);
+        assert_true(cq_path_send_staged(worker, &p.a.out, PAIR_PEER, p.now));
+        (void)!cq_path_leave(worker);
+        assert_int_equal(pair_take(&p.a, records), i < 3 ? 2 : 58);
+    }
+    cq_path_peer_get_status(p.a.peer, &status);
+    assert_int_equal(status.num_staged, 0);
+    pair_free(&p);
+}
+
 static void test_staging_total(void **state)
 {
     enum { PEERS = 30 };
@@ -652,8 +746,10 @@ int main(void)
         cmocka_unit_test(test_inner),         cmocka_unit_test(test_not_sent),
         cmocka_unit_test(test_grouping),      cmocka_unit_test(test_ecn),
         cmocka_unit_test(test_staging),       cmocka_unit_test(test_staging_age),
-        cmocka_unit_test(test_staging_total), cmocka_unit_test(test_control),
-        cmocka_unit_test(test_moved),         cmocka_unit_test(test_unproven),
+        cmocka_unit_test(test_staging_order), cmocka_unit_test(test_staging_workers),
+        cmocka_unit_test(test_quiet_lane),    cmocka_unit_test(test_staging_total),
+        cmocka_unit_test(test_control),       cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_unproven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,21 +50,26 @@ static void test_staged_bytes(void **state)
 {
     enum { LARGE = 9000, FIT = 128 * 1024 / LARGE };
     struct cq_stage_pool pool;
-    struct cq_stage_queue queue = {0};
+    struct cq_stage_total total = {0};
+    struct cq_stage_queue queue = {&total, NULL, NULL}, other = {&total, NULL, NULL};
     struct cq_counters counters = {0};
 
     (void)state;
     cq_stage_init(&pool, &cq_heap_allocator, LARGE, 1);
     for (cq_time i = 0; i < 40; i++) {
-        cq_stage_make_room(&pool, &queue, LARGE, &counters);
+        assert_true(cq_stage_reserve(&pool, &queue, LARGE, &counters));
         struct cq_staged *slot = cq_stage_take(&pool);
         assert_non_null(slot);
         slot->when = i;
         slot->len = LARGE;
         cq_stage_push(&queue, slot);
-        assert_true(queue.bytes <= 128 * 1024);
+        assert_true(atomic_load(&total.bytes) <= 128 * 1024);
     }
-    assert_int_equal(atomic_load(&queue.num), FIT);
+    assert_int_equal(atomic_load(&total.num), FIT);
+    /* Another worker has nothing of its own to drop for it. */
+    assert_false(cq_stage_reserve(&pool, &other, LARGE, &counters));
+    assert_int_equal(atomic_load(&total.num), FIT);
+    assert_int_equal(atomic_load(&total.bytes), FIT * LARGE);
     assert_int_equal(queue.first->when, 40 - FIT);
     assert_int_equal(cq_counter_get(&counters.drops[CQ_DROP_STAGED_FULL]), 40 - FIT);
     cq_stage_wipe(&pool);

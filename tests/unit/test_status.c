@@ -77,6 +77,7 @@ static void fill(struct cq_node_status *s)
         .rotate_secs = 300,
         .uptime_secs = 86400,
         .num_workers = 2,
+        .workers = {{7, 8}, {9, 10}},
         .flags = {"udp_gso", "tun_offload"},
         .num_flags = 2,
         .has_offloads = true,
@@ -167,11 +168,13 @@ static void test_names(void **state)
         "\"session\":null",
         "\"last_drop\":\"bad_tag\"",
         "\"last_drop_secs\":9,\"num_refused\":11,\"refused_secs\":12,\"unanswered_secs\":13,"
-        "\"refused\":\"decrypt_fresh\",\"configured_endpoint\":\"far.test:51820\",",
+        "\"refused\":\"decrypt_fresh\",\"refused_reason\":\"psk_mismatch\",\"configured_endpoint\":"
+        "\"far.test:51820\",",
         "\"attempt\":{\"secs\":10,\"key_request_sent\":{\"num\":1,\"last_ms\":0},",
         "\"send_fault\":\"no_route\",\"elsewhere\":\"192.0.2.7:5\",\"reason\":\"all_well\"}",
         "\"attempt\":null",
         "\"flags\":[\"udp_gso\",\"tun_offload\"]",
+        "\"workers\":[{\"sealed\":7,\"opened\":8},{\"sealed\":9,\"opened\":10}",
         "\"offloads\":{\"tun_header\":{\"state\":\"on\",\"fallbacks\":0},",
         "\"tun_tso\":{\"state\":\"given_up\",\"fallbacks\":1},",
         "\"udp_gso\":{\"state\":\"on\",\"fallbacks\":12},"
@@ -217,6 +220,8 @@ static void test_changed_texts(void **state)
         {"\"interface\":\"wan0\",", "", CQ_ERR_INVALID},
         {"\"state\":\"given_up\"", "\"state\":\"unheard_of\"", CQ_OK},
         {"\"state\":\"given_up\"", "\"state\":1", CQ_ERR_INVALID},
+        {"\"sealed\":7", "\"sealed\":\"7\"", CQ_ERR_INVALID},
+        {"\"workers\":[", "\"walkers\":[", CQ_OK},
         {"\"fallbacks\":12", "\"fallbacks\":-1", CQ_ERR_INVALID},
         {"\"udp_gro\":", "\"udp_grow\":", CQ_ERR_INVALID},
         {"\"offloads\":", "\"outloads\":", CQ_OK},

@@ -1,0 +1,11 @@
+/*
+ * System calls that fail on demand, for programs that are linked with the wrappers of faults.c.
+ */
+#ifndef FAULTS_H
+#define FAULTS_H
+
+/* What fails from now on, as CRYPRQ_FAULTS says it (faults.c); NULL or "": nothing. No other thread
+ * may be making calls. */
+void faults_set(const char *text);
+
+#endif
