@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "netns")]
 
 import netns                                    # noqa: E402  (found through the path set above)
-from bench import journal, marks, rows          # noqa: E402
+from bench import journal, marks, rows, x25519  # noqa: E402
 from netns import check, equal                  # noqa: E402
 
 SCRIPT = ROOT / "scripts" / "benchmark.sh"
@@ -223,6 +223,14 @@ def half_a_journal():
             raise netns.Failure("another plan was taken for the same")
 
 
+def public_keys():
+    """RFC 7748: Bob's key of section 6.1, the first iteration of section 5.2."""
+    bob = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
+    equal(x25519.multiply(bob).hex(), "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", "Bob's")
+    equal(x25519.multiply(x25519.BASE_POINT, x25519.BASE_POINT).hex(),
+          "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079", "one iteration")
+
+
 CASES = [
     ("reports of a run: JSON, Markdown, a page that needs nothing else", reports_of_a_run),
     ("a program held against itself: no difference, status 0", same_program),
@@ -240,6 +248,7 @@ def main():
     tap = netns.Tap()
     tap.case("marks are judged by ratio and limit", judging)
     tap.case("half a line of a journal is left out", half_a_journal)
+    tap.case("public keys for wireguard-go", public_keys)
     with tempfile.TemporaryDirectory(prefix="cryprq-bench.") as folder:
         bench = Bench(pathlib.Path(folder))
         for title, function in CASES:
