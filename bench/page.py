@@ -51,9 +51,9 @@ def escaped(row):
 def judgements(report):
     if not report.judgements:
         return ""
-    body = [(*escaped((one.kind, TITLES.get(one.title, one.title), one.wanted, one.found)), (one.verdict, one.verdict))
-            for one in report.judgements]
-    return "<h2>Promises and marks</h2>" + table(("", "row", "wanted", "found", "verdict"), body)
+    body = [((one.verdict, one.verdict),
+             *escaped((one.kind, TITLES.get(one.title, one.title), one.wanted, one.found))) for one in report.judgements]
+    return "<h2>Promises and marks</h2>" + table(("verdict", "", "row", "wanted", "found"), body)
 
 
 def comparison(report):
