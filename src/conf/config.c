@@ -153,6 +153,14 @@ enum cq_err cq_conf_add_peer(struct cq_conf *conf, const uint8_t id[CQ_PEER_ID_L
     return CQ_OK;
 }
 
+void cq_conf_remove_peer(struct cq_conf *conf, size_t index)
+{
+    free_peer(&conf->peers[index]);
+    conf->num_peers--;
+    memmove(&conf->peers[index], &conf->peers[index + 1],
+            (conf->num_peers - index) * sizeof(*conf->peers));
+}
+
 enum cq_err cq_conf_add_allowed_ip(struct cq_conf_peer *peer, const struct cq_prefix *prefix,
                                    struct cq_conf_position position)
 {

@@ -83,6 +83,7 @@ struct cq_conf_peer {
     struct cq_public_key *public_key; /* NULL: not given; filled by cq_conf_load_references */
     uint8_t *psk;                     /* CQ_PSK_LEN bytes in secret memory, or NULL: none */
     bool psk_kept;                    /* has one that is not here: the running node's */
+    bool psk_unsaved;                 /* the configuration file does not say where it came from */
     char *psk_file;                   /* NULL: none */
     struct cq_prefix *allowed_ips;
     size_t num_allowed_ips;
@@ -114,11 +115,12 @@ enum cq_conf_table { CQ_CONF_TABLE_AUTO, CQ_CONF_TABLE_OFF, CQ_CONF_TABLE_NUMBER
 
 struct cq_conf {
     char interface[CQ_CONF_INTERFACE_MAX +
-                   1];      /* "": not set (a file does not name it, its file name does) */
-    uint8_t *private_key;   /* CQ_SECRET_KEY_LEN bytes in secret memory, or NULL: not (yet) there */
-    bool private_key_kept;  /* it is not here: the running node's */
-    char *private_key_file; /* NULL: none */
-    bool has_listen_port;   /* without one the kernel chooses */
+                   1];     /* "": not set (a file does not name it, its file name does) */
+    uint8_t *private_key;  /* CQ_SECRET_KEY_LEN bytes in secret memory, or NULL: not (yet) there */
+    bool private_key_kept; /* it is not here: the running node's */
+    bool private_key_unsaved; /* the configuration file does not say where it came from */
+    char *private_key_file;   /* NULL: none */
+    bool has_listen_port;     /* without one the kernel chooses */
     bool answer_keys_off; /* requests for our public key stay unanswered even with a listen port */
     bool answer_keys_on;  /* they are answered even without one */
     bool push_keys_off;   /* our public key is not sent to peers that may lack it */
@@ -193,6 +195,8 @@ CQ_MUST_CHECK enum cq_err cq_conf_peer_set_psk(struct cq_conf_peer *peer,
  * is reached. The new peer is zeroed but for its ID; *out is valid until the next one is added. */
 CQ_MUST_CHECK enum cq_err cq_conf_add_peer(struct cq_conf *conf, const uint8_t id[CQ_PEER_ID_LEN],
                                            struct cq_conf_peer **out);
+/* Takes a peer out and frees it; those behind it move up. */
+void cq_conf_remove_peer(struct cq_conf *conf, size_t index);
 CQ_MUST_CHECK enum cq_err cq_conf_add_allowed_ip(struct cq_conf_peer *peer,
                                                  const struct cq_prefix *prefix,
                                                  struct cq_conf_position position);

@@ -16,6 +16,7 @@ enum flag {
     HAS_SECRET = 1,
     KEPT_SECRET = 2, /* there is one, but not here */
     HAS_KEY = 4,
+    UNSAVED_SECRET = 8,
 };
 
 /* ---- sizes ---- */
@@ -162,7 +163,8 @@ static void write_peer(struct cq_writer *w, const struct cq_conf_peer *p, bool s
 
     cq_write_bytes(w, p->id, CQ_PEER_ID_LEN);
     cq_pack_write_text(w, p->name);
-    cq_write_u8(w, (uint8_t)(flags | (p->public_key != NULL ? HAS_KEY : 0)));
+    cq_write_u8(w, (uint8_t)(flags | (p->public_key != NULL ? HAS_KEY : 0) |
+                             (p->psk_unsaved ? UNSAVED_SECRET : 0)));
     if ((flags & HAS_SECRET) != 0)
         cq_write_bytes(w, p->psk, CQ_PSK_LEN);
     if (p->public_key != NULL)
@@ -190,7 +192,7 @@ static void write_interface(struct cq_writer *w, const struct cq_conf *conf, boo
     uint8_t flags = secret_flags(conf->private_key, conf->private_key_kept, secrets);
 
     cq_pack_write_text(w, conf->interface);
-    cq_write_u8(w, flags);
+    cq_write_u8(w, (uint8_t)(flags | (conf->private_key_unsaved ? UNSAVED_SECRET : 0)));
     if ((flags & HAS_SECRET) != 0)
         cq_write_bytes(w, conf->private_key, CQ_SECRET_KEY_LEN);
     cq_pack_write_text(w, conf->private_key_file);
@@ -259,9 +261,10 @@ static enum cq_err read_keys(struct cq_reader *r, struct cq_conf_peer *p)
     uint8_t flags = cq_read_u8(r);
     enum cq_err err = CQ_OK;
 
-    if ((flags & ~(HAS_SECRET | KEPT_SECRET | HAS_KEY)) != 0)
+    if ((flags & ~(HAS_SECRET | KEPT_SECRET | HAS_KEY | UNSAVED_SECRET)) != 0)
         return CQ_ERR_INVALID;
     p->psk_kept = (flags & KEPT_SECRET) != 0;
+    p->psk_unsaved = (flags & UNSAVED_SECRET) != 0;
     if ((flags & HAS_SECRET) != 0) {
         const uint8_t *psk = cq_read_span(r, CQ_PSK_LEN);
         err = psk != NULL ? cq_conf_peer_set_psk(p, psk) : CQ_ERR_INVALID;
@@ -310,6 +313,7 @@ static enum cq_err read_private_key(struct cq_reader *r, struct cq_conf *conf)
     uint8_t flags = cq_read_u8(r);
 
     conf->private_key_kept = (flags & KEPT_SECRET) != 0;
+    conf->private_key_unsaved = (flags & UNSAVED_SECRET) != 0;
     if ((flags & HAS_SECRET) == 0)
         return CQ_OK;
     const uint8_t *key = cq_read_span(r, CQ_SECRET_KEY_LEN);

@@ -254,6 +254,52 @@ static void end_process(struct cq_metrics *metrics)
     metrics->pid = 0;
 }
 
+bool cq_metrics_renew(struct cq_metrics_renewal *out, const struct cq_metrics *metrics,
+                      const struct cq_conf *conf, struct cq_failure *failure)
+{
+    int ends[2];
+
+    *out = (struct cq_metrics_renewal){
+        .snapshot.fd = -1, .node_end = -1, .source = -1, .memory = -1};
+    if (metrics->start.listener < 0)
+        return true;
+    out->is_there = true;
+    if (cq_snapshot_make(&out->snapshot, conf) != CQ_OK ||
+        cq_snapshot_reader(&out->snapshot, &out->memory) != CQ_OK || cq_channel_open(ends) != CQ_OK)
+        return cq_fail(failure, "cannot make memory for metrics: %s", strerror(errno));
+    out->node_end = ends[0];
+    out->source = ends[1];
+    return true;
+}
+
+void cq_metrics_renewal_close(struct cq_metrics_renewal *renewal)
+{
+    if (!renewal->is_there)
+        return;
+    close_fd(&renewal->node_end);
+    close_fd(&renewal->source);
+    close_fd(&renewal->memory);
+    cq_snapshot_close(&renewal->snapshot);
+    renewal->is_there = false;
+}
+
+void cq_metrics_switch(struct cq_metrics *metrics, struct cq_metrics_renewal *renewal, cq_time now)
+{
+    if (!renewal->is_there)
+        return;
+    end_process(metrics);
+    close_fd(&metrics->start.source);
+    close_fd(&metrics->start.memory);
+    cq_snapshot_close(&metrics->snapshot);
+    metrics->snapshot = renewal->snapshot;
+    metrics->start.source = renewal->source;
+    metrics->start.memory = renewal->memory;
+    close_fd(&renewal->node_end);
+    *renewal = (struct cq_metrics_renewal){.is_there = false};
+    cq_metrics_set_ready(metrics, true);
+    launch(metrics, now);
+}
+
 void cq_metrics_end(struct cq_metrics *metrics)
 {
     end_process(metrics);

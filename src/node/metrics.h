@@ -53,6 +53,19 @@ bool cq_metrics_open(struct cq_metrics *metrics, const struct cq_conf *conf,
 void cq_metrics_start(struct cq_metrics *metrics, const struct cq_sandbox_user *user,
                       enum cq_notify_sink sink);
 
+/* What server and node will share for another configuration, and the server's change to it, which
+ * is a new process at the same address. Without a server nothing is there. */
+struct cq_metrics_renewal {
+    bool is_there;
+    struct cq_snapshot snapshot;
+    int node_end, source, memory;
+};
+bool cq_metrics_renew(struct cq_metrics_renewal *out, const struct cq_metrics *metrics,
+                      const struct cq_conf *conf, struct cq_failure *failure);
+void cq_metrics_renewal_close(struct cq_metrics_renewal *renewal);
+/* The node has its own descriptors by now. */
+void cq_metrics_switch(struct cq_metrics *metrics, struct cq_metrics_renewal *renewal, cq_time now);
+
 /* The interface is up, or on its way down. */
 void cq_metrics_set_ready(struct cq_metrics *metrics, bool ready);
 

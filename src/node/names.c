@@ -57,6 +57,67 @@ void cq_names_want(struct cq_names *names, size_t index)
     names->num_wanted++;
 }
 
+/* Whether the peer's name is the one that was asked for before. */
+static bool same_name(const struct cq_conf_peer *a, const struct cq_conf_peer *b)
+{
+    return has_name(a) && has_name(b) && a->endpoint.port == b->endpoint.port &&
+           strcmp(a->endpoint.host, b->endpoint.host) == 0;
+}
+
+static void carry_over(struct cq_names *fresh, struct cq_names *old, const int *to_after)
+{
+    for (size_t i = 0; i < old->conf->num_peers && fresh->names != NULL; i++) {
+        int to = to_after[i];
+        if (to < 0 || !same_name(&old->conf->peers[i], &fresh->conf->peers[to]))
+            continue;
+        fresh->names[to] = old->names[i];
+        fresh->names[to].asked = false;
+        fresh->num_wanted += old->names[i].wanted;
+    }
+    for (int slot = 0; slot < CQ_NAMES_AT_ONCE; slot++) {
+        if (old->running[slot].resolve.fd < 0)
+            continue;
+        size_t i = old->running[slot].peer;
+        int to = to_after[i];
+        if (to < 0 || !same_name(&old->conf->peers[i], &fresh->conf->peers[to])) {
+            cq_resolve_cancel(&old->running[slot].resolve);
+            old->running[slot].resolve.fd = -1;
+            continue;
+        }
+        fresh->running[slot] = old->running[slot];
+        fresh->running[slot].peer = (size_t)to;
+        fresh->names[to].asked = true;
+    }
+}
+
+enum cq_err cq_names_replace(struct cq_names *names, const struct cq_conf *conf,
+                             const int *to_after)
+{
+    struct cq_names fresh;
+    bool *known = calloc(conf->num_peers + 1, sizeof(*known));
+    enum cq_err err = cq_names_init(&fresh, conf);
+
+    if (err == CQ_OK && known != NULL) {
+        for (size_t i = 0; i < names->conf->num_peers; i++)
+            if (to_after[i] >= 0)
+                known[to_after[i]] = same_name(&names->conf->peers[i], &conf->peers[to_after[i]]);
+        if (names->names != NULL)
+            carry_over(&fresh, names, to_after);
+        for (size_t i = 0; i < conf->num_peers; i++)
+            if (!known[i])
+                cq_names_want(&fresh, i);
+        free(names->names);
+        *names = fresh;
+    } else {
+        cq_names_wipe(names);
+        *names = fresh;
+        names->conf = conf;
+        err = CQ_ERR_NOMEM;
+    }
+    free(known);
+    return err;
+}
+
 /* Asks again later: 2 s, 4 s, ... 120 s. */
 static void put_off(struct cq_names *names, size_t index, const char *reason, cq_time now)
 {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -110,18 +111,27 @@ static bool is_connected(const struct cq_conf *conf, const struct cq_prefix *pre
     return false;
 }
 
+/* The table that a prefix is routed in (0: main). False: it needs no route of ours. */
+static bool choose_route(const struct cq_network *n, const struct cq_conf *conf,
+                         const struct cq_prefix *prefix, uint32_t *table)
+{
+    *table = 0;
+    if (conf->table == CQ_CONF_TABLE_NUMBER)
+        *table = conf->table_number;
+    else if (prefix->bits == 0)
+        *table = n->mark;
+    else
+        return !is_connected(conf, prefix);
+    return true;
+}
+
 static bool add_route(const struct cq_network *n, const struct cq_prefix *prefix,
                       struct cq_failure *failure)
 {
-    bool is_default = prefix->bits == 0;
-    uint32_t table = 0;
+    uint32_t table;
     char text[CQ_PREFIX_TEXT_MAX];
 
-    if (n->conf->table == CQ_CONF_TABLE_NUMBER)
-        table = n->conf->table_number;
-    else if (is_default)
-        table = n->mark;
-    else if (is_connected(n->conf, prefix))
+    if (!choose_route(n, n->conf, prefix, &table))
         return true;
     enum cq_err err = cq_netlink_route_add(n->nl, n->ifindex, prefix, table);
     if (err == CQ_OK)
@@ -231,4 +241,201 @@ bool cq_network_set_up(struct cq_network *network, uint16_t mtu, uint16_t port,
     if (network->default4 && !add_rules(network, CQ_FAMILY_IPV4, port, undo, failure))
         return false;
     return !network->default6 || add_rules(network, CQ_FAMILY_IPV6, port, undo, failure);
+}
+
+/* ---- another configuration ---- */
+
+struct cq_network_route {
+    struct cq_prefix prefix;
+    uint32_t table;
+};
+
+static int compare_routes(const void *pa, const void *pb)
+{
+    const struct cq_network_route *a = pa, *b = pb;
+
+    if (a->prefix.ip.family != b->prefix.ip.family)
+        return a->prefix.ip.family < b->prefix.ip.family ? -1 : 1;
+    int c = memcmp(a->prefix.ip.bytes, b->prefix.ip.bytes, sizeof(a->prefix.ip.bytes));
+    if (c != 0)
+        return c;
+    if (a->prefix.bits != b->prefix.bits)
+        return a->prefix.bits < b->prefix.bits ? -1 : 1;
+    return a->table < b->table ? -1 : a->table > b->table;
+}
+
+/* All routes of a configuration, sorted, none twice. NULL: no memory. */
+static struct cq_network_route *list_routes(const struct cq_network *n, const struct cq_conf *conf,
+                                            size_t *out_num)
+{
+    size_t max = 1, num = 0, kept = 0;
+
+    for (size_t i = 0; i < conf->num_peers; i++)
+        max += conf->table == CQ_CONF_TABLE_OFF ? 0 : conf->peers[i].num_allowed_ips;
+    struct cq_network_route *routes = calloc(max, sizeof(*routes));
+    *out_num = 0;
+    if (routes == NULL || conf->table == CQ_CONF_TABLE_OFF)
+        return routes;
+    for (size_t i = 0; i < conf->num_peers; i++)
+        for (size_t k = 0; k < conf->peers[i].num_allowed_ips; k++) {
+            routes[num].prefix = conf->peers[i].allowed_ips[k];
+            num += choose_route(n, conf, &routes[num].prefix, &routes[num].table);
+        }
+    qsort(routes, num, sizeof(*routes), compare_routes);
+    for (size_t i = 0; i < num; i++)
+        if (i == 0 || compare_routes(&routes[i], &routes[kept - 1]) != 0)
+            routes[kept++] = routes[i];
+    *out_num = kept;
+    return routes;
+}
+
+static bool is_listed(const struct cq_network_route *routes, size_t num,
+                      const struct cq_network_route *route)
+{
+    return bsearch(route, routes, num, sizeof(*routes), compare_routes) != NULL;
+}
+
+static bool has_address(const struct cq_conf *conf, const struct cq_conf_address *address)
+{
+    for (size_t i = 0; i < conf->num_addresses; i++)
+        if (cq_ip_equal(&conf->addresses[i].host, &address->host) &&
+            conf->addresses[i].prefix.bits == address->prefix.bits)
+            return true;
+    return false;
+}
+
+bool cq_network_change_plan(struct cq_network_change *change, struct cq_network *network,
+                            const struct cq_conf *after, struct cq_failure *failure)
+{
+    struct cq_network_change *c = change;
+
+    *c = (struct cq_network_change){.network = network, .before = network->conf, .after = after};
+    if (after->table == CQ_CONF_TABLE_AUTO &&
+        (network->default4 != has_default(after, CQ_FAMILY_IPV4) ||
+         network->default6 != has_default(after, CQ_FAMILY_IPV6)))
+        return cq_fail(failure, "0.0.0.0/0 or ::/0 come to the allowed IPs or go: whether all "
+                                "traffic takes the tunnel cannot be changed while it runs "
+                                "(cryprq down, then cryprq up)");
+    c->old_routes = list_routes(network, c->before, &c->num_old);
+    c->new_routes = list_routes(network, after, &c->num_new);
+    c->added_routes = calloc(c->num_new + 1, sizeof(*c->added_routes));
+    c->added_addresses = calloc(after->num_addresses + 1, sizeof(*c->added_addresses));
+    return (c->old_routes != NULL && c->new_routes != NULL && c->added_routes != NULL &&
+            c->added_addresses != NULL) ||
+           cq_fail(failure, "out of memory");
+}
+
+void cq_network_change_wipe(struct cq_network_change *change)
+{
+    free(change->old_routes);
+    free(change->new_routes);
+    free(change->added_routes);
+    free(change->added_addresses);
+    *change = (struct cq_network_change){.network = NULL};
+}
+
+void cq_network_change_print(FILE *out, const struct cq_network_change *c)
+{
+    char text[CQ_PREFIX_TEXT_MAX];
+
+    for (size_t i = 0; i < c->num_old; i++)
+        if (!is_listed(c->new_routes, c->num_new, &c->old_routes[i]))
+            fprintf(out, "- route %s\n", cq_prefix_format(&c->old_routes[i].prefix, text));
+    for (size_t i = 0; i < c->num_new; i++)
+        if (!is_listed(c->old_routes, c->num_old, &c->new_routes[i]))
+            fprintf(out, "+ route %s\n", cq_prefix_format(&c->new_routes[i].prefix, text));
+}
+
+static bool begin_addresses(struct cq_network_change *c, struct cq_failure *failure)
+{
+    struct cq_network *n = c->network;
+    char text[CQ_IP_TEXT_MAX];
+
+    for (size_t i = 0; i < c->after->num_addresses; i++) {
+        const struct cq_conf_address *a = &c->after->addresses[i];
+        if (has_address(c->before, a))
+            continue;
+        if (cq_netlink_address_add(n->nl, n->ifindex, &a->host, a->prefix.bits) != CQ_OK)
+            return cq_fail(failure, "cannot set address %s/%u: %s", cq_ip_format(&a->host, text),
+                           a->prefix.bits, cq_netlink_reason(n->nl));
+        c->added_addresses[i] = true;
+    }
+    return true;
+}
+
+/* A route that an address made so far (and that goes with it) is made later. */
+static bool is_for_later(const struct cq_network_change *c, const struct cq_network_route *route)
+{
+    return route->table == 0 && is_connected(c->before, &route->prefix);
+}
+
+static bool begin_routes(struct cq_network_change *c, struct cq_failure *failure)
+{
+    struct cq_network *n = c->network;
+    char text[CQ_PREFIX_TEXT_MAX];
+
+    for (size_t i = 0; i < c->num_new; i++) {
+        const struct cq_network_route *r = &c->new_routes[i];
+        if (is_listed(c->old_routes, c->num_old, r) || is_for_later(c, r))
+            continue;
+        enum cq_err err = cq_netlink_route_add(n->nl, n->ifindex, &r->prefix, r->table);
+        if (err != CQ_OK)
+            return cq_fail(failure, "cannot add route %s: %s", cq_prefix_format(&r->prefix, text),
+                           err == CQ_ERR_EXISTS ? "there is a route to it already"
+                                                : cq_netlink_reason(n->nl));
+        c->added_routes[i] = true;
+    }
+    return true;
+}
+
+bool cq_network_change_begin(struct cq_network_change *change, struct cq_failure *failure)
+{
+    if (begin_addresses(change, failure) && begin_routes(change, failure))
+        return true;
+    cq_network_change_abort(change);
+    return false;
+}
+
+void cq_network_change_abort(struct cq_network_change *c)
+{
+    struct cq_network *n = c->network;
+
+    for (size_t i = 0; i < c->num_new; i++)
+        if (c->added_routes[i])
+            (void)!cq_netlink_route_delete(n->nl, n->ifindex, &c->new_routes[i].prefix,
+                                           c->new_routes[i].table);
+    for (size_t i = 0; i < c->after->num_addresses; i++)
+        if (c->added_addresses[i])
+            (void)!cq_netlink_address_delete(n->nl, n->ifindex, &c->after->addresses[i].host,
+                                             c->after->addresses[i].prefix.bits);
+}
+
+void cq_network_change_finish(struct cq_network_change *c)
+{
+    struct cq_network *n = c->network;
+    bool other_addresses = false;
+
+    for (size_t i = 0; i < c->num_old; i++)
+        if (!is_listed(c->new_routes, c->num_new, &c->old_routes[i]))
+            (void)!cq_netlink_route_delete(n->nl, n->ifindex, &c->old_routes[i].prefix,
+                                           c->old_routes[i].table);
+    for (size_t i = 0; i < c->before->num_addresses; i++) {
+        const struct cq_conf_address *a = &c->before->addresses[i];
+        if (has_address(c->after, a))
+            continue;
+        other_addresses = true;
+        (void)!cq_netlink_address_delete(n->nl, n->ifindex, &a->host, a->prefix.bits);
+    }
+    n->conf = c->after;
+    for (size_t i = 0; i < c->num_new; i++) {
+        const struct cq_network_route *r = &c->new_routes[i];
+        if (is_for_later(c, r) && !is_listed(c->old_routes, c->num_old, r))
+            (void)!cq_netlink_route_add(n->nl, n->ifindex, &r->prefix, r->table);
+    }
+    for (size_t i = 0; i < c->after->num_addresses; i++)
+        other_addresses = other_addresses || c->added_addresses[i];
+    if (!other_addresses || (!n->default4 && !n->default6))
+        return;
+    cq_network_wipe(n);
+    put_guard_up(n);
 }

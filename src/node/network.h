@@ -28,6 +28,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct cq_network {
     const struct cq_conf *conf;
@@ -50,6 +51,33 @@ bool cq_network_plan(struct cq_network *network, const struct cq_conf *conf, str
  * *failure says why; what was done is in the journal or goes with the interface. */
 bool cq_network_set_up(struct cq_network *network, uint16_t mtu, uint16_t port,
                        const struct cq_undo *undo, struct cq_failure *failure);
+
+/*
+ * Another configuration of the running interface: first what is new (addresses, routes), which can
+ * fail, then, when nothing else can fail any more, what is not wanted any longer. Whether all
+ * traffic goes through the tunnel cannot be changed: it takes other marks and rules.
+ */
+struct cq_network_route;
+struct cq_network_change {
+    struct cq_network *network;
+    const struct cq_conf *before, *after;
+    struct cq_network_route *old_routes, *new_routes; /* wanted then and now, in order */
+    size_t num_old, num_new;
+    bool *added_routes, *added_addresses; /* by index in new_routes and after->addresses */
+};
+
+/* Works out what changes. False: *failure says why. The caller wipes it in any case. */
+bool cq_network_change_plan(struct cq_network_change *change, struct cq_network *network,
+                            const struct cq_conf *after, struct cq_failure *failure);
+/* "+ route 10.0.0.0/24", one line each. */
+void cq_network_change_print(FILE *out, const struct cq_network_change *change);
+/* Adds what is new. False: nothing is changed, *failure says why. */
+bool cq_network_change_begin(struct cq_network_change *change, struct cq_failure *failure);
+/* Takes it back. */
+void cq_network_change_abort(struct cq_network_change *change);
+/* Removes what is not wanted any longer; the network belongs to `after` then. */
+void cq_network_change_finish(struct cq_network_change *change);
+void cq_network_change_wipe(struct cq_network_change *change);
 
 /* Takes the guard down. A zeroed network is allowed. */
 void cq_network_wipe(struct cq_network *network);

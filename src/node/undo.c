@@ -126,6 +126,69 @@ enum cq_err cq_undo_device(const struct cq_undo *undo)
     return append(undo, "device\n");
 }
 
+/* As lines, last one first: the journal runs backwards. */
+static bool print_hooks(FILE *out, const char *kind, char *const *commands, size_t num)
+{
+    char line[LINE_BYTES];
+
+    for (size_t i = num; i-- > 0;) {
+        line[0] = '\0';
+        if (!escape(line, sizeof(line) - 1, commands[i]))
+            return false;
+        fprintf(out, "hook %s %s\n", kind, line);
+    }
+    return true;
+}
+
+/* The hooks of the end stand behind the files, which go last of all. */
+static bool print_journal(FILE *out, const char *old, char *const *post_down, size_t num_post_down,
+                          char *const *pre_down, size_t num_pre_down)
+{
+    bool done = false;
+    const char *end;
+
+    for (const char *line = old; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        bool is_front = strncmp(line, "file ", 5) == 0 || line == old;
+        if (strncmp(line, "hook ", 5) == 0)
+            continue;
+        if (!is_front && !done) {
+            if (!print_hooks(out, "PostDown", post_down, num_post_down))
+                return false;
+            done = true;
+        }
+        fwrite(line, 1, (size_t)(end - line) + 1, out);
+    }
+    return (done || print_hooks(out, "PostDown", post_down, num_post_down)) &&
+           print_hooks(out, "PreDown", pre_down, num_pre_down);
+}
+
+enum cq_err cq_undo_replace_hooks(struct cq_undo *undo, const char *name, char *const *post_down,
+                                  size_t num_post_down, char *const *pre_down, size_t num_pre_down)
+{
+    char path[CQ_FILE_PATH_MAX], *old = NULL, *text = NULL;
+    size_t len, text_len = 0;
+    enum cq_err err = cq_file_runtime_path(path, name, ".undo");
+
+    if (err == CQ_OK)
+        err = cq_file_read(path, JOURNAL_MAX_BYTES, true, &old, &len, NULL);
+    if (err != CQ_OK)
+        return err;
+    FILE *out = open_memstream(&text, &text_len);
+    bool good =
+        out != NULL && print_journal(out, old, post_down, num_post_down, pre_down, num_pre_down);
+    if (out != NULL && fclose(out) != 0)
+        good = false;
+    err = good ? cq_file_replace(path, text, text_len, 0600) : CQ_ERR_RANGE;
+    free(text);
+    cq_secret_free(old);
+    int fd = err == CQ_OK ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd >= 0) {
+        cq_undo_close(undo);
+        undo->fd = fd;
+    }
+    return err;
+}
+
 bool cq_undo_exists(const char *name)
 {
     char path[CQ_FILE_PATH_MAX];

@@ -38,6 +38,12 @@ CQ_MUST_CHECK enum cq_err cq_undo_hook(const struct cq_undo *undo, const char *k
                                        const char *command);
 CQ_MUST_CHECK enum cq_err cq_undo_device(const struct cq_undo *undo);
 
+/* Replaces all hooks of the journal, whole or not at all: those of `post_down` run last, those of
+ * `pre_down` first. CQ_ERR_IO (errno), CQ_ERR_RANGE, CQ_ERR_NOMEM: it is as it was. */
+CQ_MUST_CHECK enum cq_err cq_undo_replace_hooks(struct cq_undo *undo, const char *name,
+                                                char *const *post_down, size_t num_post_down,
+                                                char *const *pre_down, size_t num_pre_down);
+
 /* Whether interface `name` has a journal. */
 bool cq_undo_exists(const char *name);
 

@@ -215,10 +215,10 @@ enum cq_err cq_netlink_link_up(struct cq_netlink *nl, unsigned ifindex)
     return talk(nl, begin_link(nl, ifindex, IFF_UP, IFF_UP), NULL, NULL);
 }
 
-enum cq_err cq_netlink_address_add(struct cq_netlink *nl, unsigned ifindex, const struct cq_ip *ip,
-                                   unsigned bits)
+static struct nlmsghdr *begin_address(struct cq_netlink *nl, int type, int flags, unsigned ifindex,
+                                      const struct cq_ip *ip, unsigned bits)
 {
-    struct nlmsghdr *h = begin(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+    struct nlmsghdr *h = begin(nl, type, flags);
     struct ifaddrmsg *a = mnl_nlmsg_put_extra_header(h, sizeof(*a));
 
     a->ifa_family = (uint8_t)family_of(ip->family);
@@ -228,13 +228,29 @@ enum cq_err cq_netlink_address_add(struct cq_netlink *nl, unsigned ifindex, cons
     a->ifa_index = ifindex;
     mnl_attr_put(h, IFA_LOCAL, cq_ip_len(ip->family), ip->bytes);
     mnl_attr_put(h, IFA_ADDRESS, cq_ip_len(ip->family), ip->bytes);
-    return talk(nl, h, NULL, NULL);
+    return h;
 }
 
-enum cq_err cq_netlink_route_add(struct cq_netlink *nl, unsigned ifindex,
-                                 const struct cq_prefix *prefix, uint32_t table)
+enum cq_err cq_netlink_address_add(struct cq_netlink *nl, unsigned ifindex, const struct cq_ip *ip,
+                                   unsigned bits)
 {
-    struct nlmsghdr *h = begin(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    const int flags = NLM_F_CREATE | NLM_F_EXCL;
+
+    return talk(nl, begin_address(nl, RTM_NEWADDR, flags, ifindex, ip, bits), NULL, NULL);
+}
+
+enum cq_err cq_netlink_address_delete(struct cq_netlink *nl, unsigned ifindex,
+                                      const struct cq_ip *ip, unsigned bits)
+{
+    enum cq_err err = talk(nl, begin_address(nl, RTM_DELADDR, 0, ifindex, ip, bits), NULL, NULL);
+
+    return err == CQ_ERR_IO && errno == EADDRNOTAVAIL ? CQ_ERR_NOTFOUND : err;
+}
+
+static struct nlmsghdr *begin_route(struct cq_netlink *nl, int type, int flags, unsigned ifindex,
+                                    const struct cq_prefix *prefix, uint32_t table)
+{
+    struct nlmsghdr *h = begin(nl, type, flags);
     struct rtmsg *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
 
     if (table == 0)
@@ -248,7 +264,24 @@ enum cq_err cq_netlink_route_add(struct cq_netlink *nl, unsigned ifindex,
     mnl_attr_put(h, RTA_DST, cq_ip_len(prefix->ip.family), prefix->ip.bytes);
     mnl_attr_put_u32(h, RTA_OIF, ifindex);
     mnl_attr_put_u32(h, RTA_TABLE, table);
-    return talk(nl, h, NULL, NULL);
+    return h;
+}
+
+enum cq_err cq_netlink_route_add(struct cq_netlink *nl, unsigned ifindex,
+                                 const struct cq_prefix *prefix, uint32_t table)
+{
+    const int flags = NLM_F_CREATE | NLM_F_EXCL;
+
+    return talk(nl, begin_route(nl, RTM_NEWROUTE, flags, ifindex, prefix, table), NULL, NULL);
+}
+
+enum cq_err cq_netlink_route_delete(struct cq_netlink *nl, unsigned ifindex,
+                                    const struct cq_prefix *prefix, uint32_t table)
+{
+    enum cq_err err =
+        talk(nl, begin_route(nl, RTM_DELROUTE, 0, ifindex, prefix, table), NULL, NULL);
+
+    return err == CQ_ERR_IO && errno == ESRCH ? CQ_ERR_NOTFOUND : err;
 }
 
 static struct nlmsghdr *begin_rule(struct cq_netlink *nl, int type, int flags,

@@ -39,6 +39,14 @@ CQ_MUST_CHECK enum cq_err cq_netlink_link_up(struct cq_netlink *nl, unsigned ifi
 CQ_MUST_CHECK enum cq_err cq_netlink_address_add(struct cq_netlink *nl, unsigned ifindex,
                                                  const struct cq_ip *ip, unsigned bits);
 
+/* Takes an address away. CQ_ERR_NOTFOUND. */
+CQ_MUST_CHECK enum cq_err cq_netlink_address_delete(struct cq_netlink *nl, unsigned ifindex,
+                                                    const struct cq_ip *ip, unsigned bits);
+
+/* Takes away a route that cq_netlink_route_add made, and no other. CQ_ERR_NOTFOUND. */
+CQ_MUST_CHECK enum cq_err cq_netlink_route_delete(struct cq_netlink *nl, unsigned ifindex,
+                                                  const struct cq_prefix *prefix, uint32_t table);
+
 /* Adds a route over the interface to a table (0: main). CQ_ERR_EXISTS: there is one for this
  * prefix. */
 CQ_MUST_CHECK enum cq_err cq_netlink_route_add(struct cq_netlink *nl, unsigned ifindex,
