@@ -45,6 +45,10 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
     X(READY, "ready", INFO, "interface id listen_port mtu fwmark",                                 \
       "the interface is up, hooks have run")                                                       \
     X(STOPPING, "stopping", INFO, "interface", "the node was asked to end, or has ended")          \
+    X(CONFIG_CHANGED, "config_changed", INFO, "interface source added removed changed",            \
+      "the node runs with another configuration")                                                  \
+    X(CONFIG_REFUSED, "config_refused", WARN, "interface reason",                                  \
+      "a change of the configuration was refused; nothing is changed")                             \
     X(NODE_STARTED, "node_started", DEBUG, "interface process",                                    \
       "the unprivileged process is confined and serves")                                           \
     X(NODE_DIED, "node_died", ERROR, "interface signal",                                           \

@@ -27,7 +27,8 @@ struct cq_cli_command {
 
 extern const struct cq_cli_command cq_cmd_genkey, cq_cmd_genpsk, cq_cmd_pubkey, cq_cmd_show,
     cq_cmd_rotate, cq_cmd_up, cq_cmd_down, cq_cmd_run, cq_cmd_version, cq_cmd_ping, cq_cmd_diagnose,
-    cq_cmd_watch, cq_cmd_top, cq_cmd_bench;
+    cq_cmd_watch, cq_cmd_top, cq_cmd_bench, cq_cmd_set, cq_cmd_reload, cq_cmd_syncconf,
+    cq_cmd_showconf, cq_cmd_save;
 
 /* Writes one line, "cryprq: " and the text with control characters replaced. Returns
  * CQ_EXIT_FAILURE. */

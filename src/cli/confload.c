@@ -72,22 +72,54 @@ static enum cq_err check_own_id(const struct cq_conf *conf, struct cq_conf_error
     return err;
 }
 
-int cq_confload_file(struct cq_conf *out, const char *path)
+/* Prints what is wrong and frees the rest. */
+static int fail_file(struct cq_conf *conf, const char *path, const struct cq_conf_error *error)
 {
     char line[CQ_CONFLOAD_PATH_MAX + 1024];
+
+    cq_conf_free(conf);
+    /* What is wrong with the file as a whole names it already. */
+    if (error->line == 0 && strncmp(error->message, path, strlen(path)) == 0)
+        return cq_cli_fail("%s", error->message);
+    return cq_cli_fail("%s", cq_conf_error_format(error, path, line, sizeof(line)));
+}
+
+bool cq_confload_reference(const char *path, const char *file, char out[CQ_CONFLOAD_PATH_MAX])
+{
+    const char *slash = file[0] != '/' ? strrchr(path, '/') : NULL;
+    int dir_len = slash != NULL ? (int)(slash + 1 - path) : 0;
+    int n = snprintf(out, CQ_CONFLOAD_PATH_MAX, "%.*s%s", dir_len, path, file);
+
+    return n >= 0 && n < CQ_CONFLOAD_PATH_MAX;
+}
+
+int cq_confload_part(struct cq_conf *out, const char *path)
+{
+    struct cq_conf_error error = {0};
+    char *data = NULL;
+    size_t len = 0;
+
+    cq_conf_init(out);
+    enum cq_err err = read_file(NULL, path, CQ_CONF_FILE_MAX, true, &data, &len, error.message,
+                                sizeof(error.message));
+    if (err == CQ_OK)
+        err = cq_conf_parse_part(out, data, len, &error);
+    cq_secret_free(data);
+    if (err == CQ_OK)
+        err = cq_conf_load_part(out, path, &reader, &error);
+    if (err == CQ_OK && out->private_key != NULL)
+        err = check_own_id(out, &error);
+    return err == CQ_OK ? CQ_EXIT_OK : fail_file(out, path, &error);
+}
+
+int cq_confload_file(struct cq_conf *out, const char *path)
+{
     struct cq_conf_error error;
     enum cq_err err = cq_conf_load(out, path, &reader, &error);
-    size_t path_len = strlen(path);
 
     if (err == CQ_OK)
         err = check_own_id(out, &error);
-    if (err == CQ_OK)
-        return CQ_EXIT_OK;
-    cq_conf_free(out);
-    /* What is wrong with the file as a whole names it already. */
-    if (error.line == 0 && strncmp(error.message, path, path_len) == 0)
-        return cq_cli_fail("%s", error.message);
-    return cq_cli_fail("%s", cq_conf_error_format(&error, path, line, sizeof(line)));
+    return err == CQ_OK ? CQ_EXIT_OK : fail_file(out, path, &error);
 }
 
 int cq_confload_private_key(struct cq_conf *conf, const char *path)

@@ -21,6 +21,13 @@ int cq_confload_interface(const char *command, const char *text,
  * caller's) or CQ_EXIT_FAILURE. */
 int cq_confload_file(struct cq_conf *out, const char *path);
 
+/* The same for a file that may lack [Interface] and a private key (cryprq syncconf), whatever its
+ * name. */
+int cq_confload_part(struct cq_conf *out, const char *path);
+
+/* Where a file reference of the configuration file at `path` leads. False: it is too long. */
+bool cq_confload_reference(const char *path, const char *file, char out[CQ_CONFLOAD_PATH_MAX]);
+
 /* Reads a key file into the configuration, for one made from arguments. The same results. */
 int cq_confload_private_key(struct cq_conf *conf, const char *path);
 

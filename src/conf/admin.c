@@ -12,13 +12,11 @@ enum { MAGIC_LEN = sizeof(magic) - 1 };
 
 void cq_admin_write_header(uint8_t out[CQ_ADMIN_HEADER_LEN], const struct cq_admin_request *request)
 {
-    struct cq_writer w = cq_writer_make(out, CQ_ADMIN_HEADER_LEN);
-
-    cq_write_bytes(&w, magic, MAGIC_LEN);
-    cq_write_u8(&w, (uint8_t)request->command);
-    cq_write_u8(&w, request->dry_run);
-    cq_write_u16(&w, 0);
-    cq_write_u32(&w, request->body_len);
+    memcpy(out, magic, MAGIC_LEN);
+    out[MAGIC_LEN] = (uint8_t)request->command;
+    out[MAGIC_LEN + 1] = request->dry_run;
+    out[MAGIC_LEN + 2] = out[MAGIC_LEN + 3] = 0;
+    cq_store_be32(out + MAGIC_LEN + 4, request->body_len);
 }
 
 enum cq_err cq_admin_read_header(const uint8_t in[CQ_ADMIN_HEADER_LEN],
@@ -132,8 +130,10 @@ static enum cq_err set_psk(struct setting *s)
         err = cq_conf_peer_set_psk(s->peer, key);
     if (err != CQ_OK)
         return fail_read(s, err);
-    s->peer->psk_kept = s->peer->psk_unsaved = false;
-    return take_text(s, CQ_CONF_PATH_MAX, &s->peer->psk_file);
+    s->peer->psk_kept = false;
+    err = take_text(s, CQ_CONF_PATH_MAX, &s->peer->psk_file);
+    s->peer->psk_unsaved = s->peer->psk_file == NULL;
+    return err;
 }
 
 static enum cq_err set_private_key(struct setting *s)
@@ -143,8 +143,10 @@ static enum cq_err set_private_key(struct setting *s)
 
     if (err != CQ_OK)
         return fail_read(s, err);
-    s->conf->private_key_kept = s->conf->private_key_unsaved = false;
-    return take_text(s, CQ_CONF_PATH_MAX, &s->conf->private_key_file);
+    s->conf->private_key_kept = false;
+    err = take_text(s, CQ_CONF_PATH_MAX, &s->conf->private_key_file);
+    s->conf->private_key_unsaved = s->conf->private_key_file == NULL;
+    return err;
 }
 
 static enum cq_err set_public_key(struct setting *s)

@@ -45,7 +45,7 @@ CQ_MUST_CHECK enum cq_err cq_admin_read_header(const uint8_t in[CQ_ADMIN_HEADER_
  * peer, which is added where a PeerID is not known yet.
  */
 enum cq_set_op {
-    CQ_SET_PRIVATE_KEY = 1, /* key(32), text: the file it came from */
+    CQ_SET_PRIVATE_KEY = 1, /* key(32), text: the file it came from; "": none that stays */
     CQ_SET_PEER,            /* text: PeerID or name */
     CQ_SET_REMOVE,
     CQ_SET_NAME, /* text; "": none */

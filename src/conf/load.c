@@ -200,6 +200,18 @@ static enum cq_err load_metrics_token(const struct loader *l, struct cq_conf *co
     return fail(l, &r, err, reason);
 }
 
+static enum cq_err load_rest(const struct loader *l, struct cq_conf *conf)
+{
+    enum cq_err err = load_metrics_token(l, conf);
+
+    for (size_t i = 0; err == CQ_OK && i < conf->num_peers; i++) {
+        err = load_psk(l, &conf->peers[i]);
+        if (err == CQ_OK)
+            err = load_public_key(l, &conf->peers[i]);
+    }
+    return err;
+}
+
 enum cq_err cq_conf_load_references(struct cq_conf *conf, const char *path,
                                     const struct cq_conf_reader *reader,
                                     struct cq_conf_error *error)
@@ -207,16 +219,17 @@ enum cq_err cq_conf_load_references(struct cq_conf *conf, const char *path,
     struct loader l = {.config_path = path, .reader = reader, .error = error};
     enum cq_err err = load_private_key(&l, conf);
 
-    if (err == CQ_OK)
-        err = load_metrics_token(&l, conf);
-    for (size_t i = 0; err == CQ_OK && i < conf->num_peers; i++) {
-        err = load_psk(&l, &conf->peers[i]);
-        if (err == CQ_OK)
-            err = load_public_key(&l, &conf->peers[i]);
-    }
-    return err;
+    return err == CQ_OK ? load_rest(&l, conf) : err;
 }
 
+enum cq_err cq_conf_load_part(struct cq_conf *conf, const char *path,
+                              const struct cq_conf_reader *reader, struct cq_conf_error *error)
+{
+    struct loader l = {.config_path = path, .reader = reader, .error = error};
+    enum cq_err err = conf->private_key_file != NULL ? load_private_key(&l, conf) : CQ_OK;
+
+    return err == CQ_OK ? load_rest(&l, conf) : err;
+}
 enum cq_err cq_conf_load(struct cq_conf *out, const char *path, const struct cq_conf_reader *reader,
                          struct cq_conf_error *error)
 {

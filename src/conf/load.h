@@ -41,6 +41,11 @@ CQ_MUST_CHECK enum cq_err cq_conf_load_references(struct cq_conf *conf, const ch
                                                   const struct cq_conf_reader *reader,
                                                   struct cq_conf_error *error);
 
+/* The same without a private key being needed (cq_conf_parse_part). */
+CQ_MUST_CHECK enum cq_err cq_conf_load_part(struct cq_conf *conf, const char *path,
+                                            const struct cq_conf_reader *reader,
+                                            struct cq_conf_error *error);
+
 /* The interface's name for a configuration file ("wan0" of "x/wan0.conf"). CQ_ERR_INVALID when the
  * file name does not make one. */
 CQ_MUST_CHECK enum cq_err cq_conf_interface_of_path(const char *path,

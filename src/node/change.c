@@ -178,8 +178,7 @@ static bool read_result(const struct cq_change *change, struct cq_conf *out)
     return good;
 }
 
-bool cq_change_receive(struct cq_change *change, struct cq_conf *out,
-                       struct cq_editor_result *what)
+bool cq_change_receive(struct cq_change *change, struct cq_conf *out, struct cq_editor_result *what)
 {
     struct cq_channel_message message;
     enum cq_err err = cq_channel_receive(change->channel, &message);

@@ -443,12 +443,12 @@ void cq_control_fill_options(struct cq_engine_config *out, const struct cq_conf 
     };
 }
 
-void cq_control_renew_source(struct cq_control *control, int socket, int memory)
+void cq_control_renew_source(struct cq_control *control, int socket, int memory, size_t len)
 {
     struct cq_snapshot_counts counts = control->source.counts;
 
     cq_source_wipe(&control->source);
-    if (cq_source_init(&control->source, socket, memory, control->conf->num_peers) != CQ_OK ||
+    if (cq_source_init(&control->source, socket, memory, len, control->conf->num_peers) != CQ_OK ||
         (socket >= 0 && watch(control, socket, EPOLLIN) != CQ_OK))
         cq_source_wipe(&control->source);
     control->source.counts = counts;
@@ -532,7 +532,7 @@ enum cq_err cq_control_init(struct cq_control *control, struct cq_conf *conf, co
     cq_revive_init(&control->revive);
     *reason = "cannot map the memory for metrics";
     enum cq_err err = cq_source_init(&control->source, start->metrics_socket, start->metrics_memory,
-                                     conf->num_peers);
+                                     0, conf->num_peers);
     if (err == CQ_OK) {
         *reason = "cannot start the packet workers";
         err = make_path(control);

@@ -1,7 +1,7 @@
 /*
  * The control thread of a node: owns the engine and the control side of the path, the
- * packet workers, the clients of the control socket and the connection to the monitor. It waits for all of
- * them at once and for none in particular; a handshake or a client never delays a packet.
+ * packet workers, the clients of the control socket and the connection to the monitor. It waits for
+ * all of them at once and for none in particular; a handshake or a client never delays a packet.
  * Everything here belongs to this one thread.
  */
 #ifndef CQ_NODE_CONTROL_H
@@ -40,7 +40,7 @@ struct cq_control {
     uint32_t num_indices;
     int epoll_fd, timer_fd; /* -1: none */
     cq_time started;
-    uint64_t overflows; /* of the workers' queues of handshake datagrams, as last seen */
+    uint64_t overflows;   /* of the workers' queues of handshake datagrams, as last seen */
     unsigned next_worker; /* whose handshake datagrams come next */
     /* An action that a worker could not take yet; until it can, nothing new is given to the
      * engine. Those before next_commanded have it already. */
@@ -80,6 +80,6 @@ CQ_MUST_CHECK enum cq_err cq_control_watch(struct cq_control *control, int fd, e
 void cq_control_fill_options(struct cq_engine_config *out, const struct cq_conf *conf);
 void cq_control_act(struct cq_control *control);
 void cq_control_index_peers(struct cq_control *control);
-void cq_control_renew_source(struct cq_control *control, int socket, int memory);
+void cq_control_renew_source(struct cq_control *control, int socket, int memory, size_t len);
 
 #endif

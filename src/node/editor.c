@@ -155,6 +155,22 @@ static bool read_running(struct editor *e)
 
 /* ---- new configurations: each fills e->next ---- */
 
+/* The node checks this as well, but knows no positions. */
+static bool check_own_id(const struct editor *e, struct cq_conf_error *error)
+{
+    struct cq_identity *identity = cq_secret_alloc(sizeof(*identity));
+    bool good = identity != NULL && cq_identity_init(identity, e->next.private_key) == CQ_OK;
+
+    if (good)
+        good = cq_conf_check_own_id(&e->next, identity->id, error) == CQ_OK;
+    else
+        cq_conf_error_set(error, (struct cq_conf_position){0}, "cannot derive our peer ID");
+    if (identity != NULL)
+        cq_identity_wipe(identity);
+    cq_secret_free(identity);
+    return good;
+}
+
 static bool make_reload(struct editor *e)
 {
     struct cq_conf_error error;
@@ -163,8 +179,9 @@ static bool make_reload(struct editor *e)
         return cq_fail(&e->failure, "this node was started without a configuration file");
     if (cq_conf_load(&e->next, e->start.path, &reader, &error) != CQ_OK)
         return fail_file(e, &error);
-    if (strcmp(e->next.interface, e->running.interface) != 0)
-        memcpy(e->next.interface, e->running.interface, sizeof(e->next.interface));
+    memcpy(e->next.interface, e->running.interface, sizeof(e->next.interface));
+    if (!check_own_id(e, &error))
+        return fail_file(e, &error);
     if (cq_diff_check_settings(&e->running, &e->next, &error) != CQ_OK)
         return fail_file(e, &error);
     snprintf(e->result.source, sizeof(e->result.source), "reload");
@@ -204,7 +221,7 @@ static bool make_sync(struct editor *e)
     if (good)
         cq_admin_apply_sync(&e->next, &file);
     cq_conf_free(&file);
-    snprintf(e->result.source, sizeof(e->result.source), "sync");
+    snprintf(e->result.source, sizeof(e->result.source), "syncconf");
     return good;
 }
 

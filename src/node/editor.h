@@ -35,7 +35,7 @@ struct cq_editor_start {
 /* With EDITED. */
 struct cq_editor_result {
     bool dry_run;
-    char source[8]; /* "reload", "syncconf", "set" */
+    char source[12]; /* "reload", "syncconf", "set" */
 };
 
 /* What the process does; never returns. */

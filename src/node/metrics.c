@@ -259,8 +259,8 @@ bool cq_metrics_renew(struct cq_metrics_renewal *out, const struct cq_metrics *m
 {
     int ends[2];
 
-    *out = (struct cq_metrics_renewal){
-        .snapshot.fd = -1, .node_end = -1, .source = -1, .memory = -1};
+    *out =
+        (struct cq_metrics_renewal){.snapshot.fd = -1, .node_end = -1, .source = -1, .memory = -1};
     if (metrics->start.listener < 0)
         return true;
     out->is_there = true;

@@ -139,7 +139,7 @@ static void prepare(struct server *s)
 
     if (cq_metrics_http_load() != CQ_OK)
         give_up(s, "libmicrohttpd cannot be loaded");
-    if (cq_snapshot_open(&s->snapshot, s->start.memory, false) != CQ_OK)
+    if (cq_snapshot_open(&s->snapshot, s->start.memory, 0, false) != CQ_OK)
         give_up(s, "the node's memory cannot be mapped");
     s->peers = calloc(s->snapshot.num_peers + (size_t)1, sizeof(*s->peers));
     if (s->peers == NULL)

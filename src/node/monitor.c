@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/log.h"
 #include "node/cache.h"
+#include "node/change.h"
 #include "node/channel.h"
 #include "node/child.h"
 #include "node/keeper.h"
@@ -13,6 +14,7 @@
 #include "node/names.h"
 #include "node/network.h"
 #include "node/recent.h"
+#include "node/transact.h"
 #include "node/undo.h"
 #include "os/backlog.h"
 #include "os/clock.h"
@@ -36,8 +38,9 @@
 
 struct monitor {
     const struct cq_monitor_options *options;
-    const struct cq_conf *conf;
-    const char *name; /* of the interface */
+    const struct cq_conf *conf; /* in use */
+    struct cq_conf *owned;      /* the same where it has been changed; NULL: not yet */
+    const char *name;           /* of the interface */
     struct cq_failure *failure;
     struct cq_lock lock;
     struct cq_undo undo;
@@ -55,6 +58,7 @@ struct monitor {
     int generation_fd; /* -1: the kernel does not tell */
     struct cq_launched node;
     struct cq_metrics metrics;
+    struct cq_change change;
     struct cq_recent_list recent;   /* of the node, as far as it has come */
     char id[CQ_KEY32_TEXT_LEN + 1]; /* our peer ID */
     uint16_t mtu, port;
@@ -244,6 +248,20 @@ static bool open_control_socket(struct monitor *m)
     m->listener = -1;
     return cq_fail(m->failure, "cannot make the control socket in %s: %s", cq_file_runtime_dir(),
                    err == CQ_ERR_RANGE ? "the path is too long" : strerror(errno));
+}
+
+static bool open_admin_socket(struct monitor *m)
+{
+    char path[CQ_FILE_PATH_MAX];
+
+    m->change.interface = m->name;
+    m->change.path = m->options->config_path;
+    m->change.sink = m->options->sink;
+    if (cq_file_runtime_path(path, m->name, ".admin") != CQ_OK)
+        return cq_fail(m->failure, "the path of the control socket is too long");
+    if (cq_undo_file(&m->undo, path) != CQ_OK)
+        return cq_fail(m->failure, "cannot write the undo journal: %s", strerror(errno));
+    return cq_change_open(&m->change, path, m->failure);
 }
 
 static void tell_missing(const struct monitor *m, enum cq_offload offload, bool missing)
@@ -462,7 +480,7 @@ static bool set_up(struct monitor *m)
     if (cq_names_init(&m->names, m->conf) != CQ_OK)
         return cq_fail(m->failure, "out of memory");
     m->has_names = true;
-    if (!open_control_socket(m) || !open_device(m) ||
+    if (!open_control_socket(m) || !open_admin_socket(m) || !open_device(m) ||
         !record_hooks(m, "PostDown", &m->conf->post_down) ||
         !run_hooks(m, "PreUp", &m->conf->pre_up))
         return false;
@@ -499,12 +517,26 @@ static void store(struct monitor *m, const struct cq_channel_message *message)
         memcpy(&entry.key, message->data, CQ_PUBLIC_KEY_LEN);
         entry.has_key = true;
     } else if (message->type == CQ_CHANNEL_STORE_REPLIED) {
-        entry.replied = m->options->replied[i] = true;
+        entry.replied = true;
     }
     if (err == CQ_OK)
         err = cq_cache_store(id, &entry);
     if (err != CQ_OK)
         say_state_failed(m, err);
+}
+
+static void serve_message(void *ctx, const struct cq_channel_message *message)
+{
+    struct monitor *m = ctx;
+
+    if (message->type == CQ_CHANNEL_RECENT)
+        take_recent(m, message);
+    if (message->peer >= m->conf->num_peers)
+        return;
+    if (message->type == CQ_CHANNEL_STORE_KEY || message->type == CQ_CHANNEL_STORE_REPLIED)
+        store(m, message);
+    else if (message->type == CQ_CHANNEL_RESOLVE)
+        cq_names_want(&m->names, message->peer);
 }
 
 /* False: the node is gone. */
@@ -513,17 +545,105 @@ static bool serve_node(struct monitor *m)
     struct cq_channel_message message;
     enum cq_err err;
 
-    while ((err = cq_channel_receive(m->node.channel, &message)) == CQ_OK) {
-        if (message.type == CQ_CHANNEL_RECENT)
-            take_recent(m, &message);
-        if (message.peer >= m->conf->num_peers)
-            continue;
-        if (message.type == CQ_CHANNEL_STORE_KEY || message.type == CQ_CHANNEL_STORE_REPLIED)
-            store(m, &message);
-        else if (message.type == CQ_CHANNEL_RESOLVE)
-            cq_names_want(&m->names, message.peer);
-    }
+    while ((err = cq_channel_receive(m->node.channel, &message)) == CQ_OK)
+        serve_message(m, &message);
     return err == CQ_ERR_AGAIN;
+}
+
+/* ---- another configuration ---- */
+
+/* The node runs with `next`, which is ours from now on; so do all others here. */
+static void take_over(struct monitor *m, struct cq_conf *next, const struct cq_diff *diff,
+                      const char *source)
+{
+    struct cq_diff_counts counts = cq_diff_count(diff);
+    bool hooks = (diff->interface & CQ_DIFF_HOOKS) != 0;
+
+    if (hooks &&
+        cq_undo_replace_hooks(&m->undo, m->name, next->post_down.items, next->post_down.num,
+                              next->pre_down.items, next->pre_down.num) != CQ_OK)
+        cq_log(CQ_EVENT_UNDO_FAILED, cq_field_text("interface", m->name),
+               cq_field_text("reason", "the hooks in the journal are those of before"));
+    if (cq_names_replace(&m->names, next, diff->to_after) != CQ_OK)
+        cq_log(CQ_EVENT_CONFIG_REFUSED, cq_field_text("interface", m->name),
+               cq_field_text("reason", "out of memory: no names are looked up any more"));
+    m->conf = next;
+    if (m->owned != NULL) {
+        cq_conf_free(m->owned);
+        free(m->owned);
+    }
+    m->owned = next;
+    cq_log(CQ_EVENT_CONFIG_CHANGED, cq_field_text("interface", m->name),
+           cq_field_text("source", source), cq_field_int("added", (int64_t)counts.added),
+           cq_field_int("removed", (int64_t)counts.removed),
+           cq_field_int("changed", (int64_t)counts.changed));
+}
+
+/* The last line that whoever asked for the change gets to see. */
+static void sum_up(const struct monitor *m, const struct cq_transact *t)
+{
+    struct cq_diff_counts c = cq_diff_count(&t->diff);
+
+    if (cq_diff_is_empty(&t->diff))
+        fprintf(t->text, "%s: no difference\n", m->name);
+    else
+        fprintf(t->text, "%s: %s: %zu peers added, %zu removed, %zu changed\n", m->name,
+                t->dry_run ? "would be changed" : "changed", c.added, c.removed, c.changed);
+}
+
+static void change_to(struct monitor *m, struct cq_conf *next, const struct cq_editor_result *what)
+{
+    struct cq_failure failure = {{0}};
+    char *text = NULL;
+    size_t len = 0;
+    struct cq_transact t = {.node = m->node.channel,
+                            .handover = m->change.handover,
+                            .dry_run = what->dry_run,
+                            .before = m->conf,
+                            .after = next,
+                            .network = &m->network,
+                            .metrics = &m->metrics,
+                            .text = open_memstream(&text, &len),
+                            .serve = serve_message,
+                            .ctx = m};
+
+    bool good = t.text != NULL ? cq_transact_run(&t, &failure) : cq_fail(&failure, "out of memory");
+    if (good)
+        sum_up(m, &t);
+    if (t.text != NULL)
+        fclose(t.text);
+    if (!good)
+        cq_log(CQ_EVENT_CONFIG_REFUSED, cq_field_text("interface", m->name),
+               cq_field_text("reason", failure.text));
+    cq_change_answer(&m->change, !good, good ? text : failure.text,
+                     good ? len : strlen(failure.text));
+    if (t.changed) {
+        take_over(m, next, &t.diff, what->source);
+    } else {
+        cq_conf_free(next);
+        free(next);
+    }
+    cq_transact_end(&t);
+    free(text);
+}
+
+/* The editor says something. */
+static void serve_change(struct monitor *m)
+{
+    struct cq_conf *next = calloc(1, sizeof(*next));
+    struct cq_editor_result what;
+
+    if (next != NULL && cq_change_receive(&m->change, next, &what))
+        change_to(m, next, &what);
+    else
+        free(next);
+}
+
+/* A signal that was sent to us; the end of the terminal, which comes from the kernel, is no such.
+ */
+static bool asks_for_reload(const struct monitor *m, const struct signalfd_siginfo *info)
+{
+    return info->ssi_signo == SIGHUP && info->ssi_code <= SI_USER && m->change.path != NULL;
 }
 
 static void serve_signal(struct monitor *m)
@@ -531,11 +651,16 @@ static void serve_signal(struct monitor *m)
     struct signalfd_siginfo info;
 
     while (read(m->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (asks_for_reload(m, &info)) {
+            m->change.reload_wanted = true;
+            continue;
+        }
         if (info.ssi_signo != SIGCHLD) {
             m->stopping = true;
             continue;
         }
         cq_metrics_reap(&m->metrics, cq_clock_now());
+        cq_change_reap(&m->change);
         if (m->keeper.pid == 0 || waitpid(m->keeper.pid, NULL, WNOHANG) != m->keeper.pid)
             continue;
         close(m->keeper.pipe_fd);
@@ -567,7 +692,16 @@ static int milliseconds_until(cq_time when)
 /* Until a signal, or the end of the node. */
 static bool run(struct monitor *m)
 {
-    enum { SIGNALS, NODE, GENERATION, METRICS, FIRST_NAME, NUM = FIRST_NAME + CQ_NAMES_AT_ONCE };
+    enum {
+        SIGNALS,
+        NODE,
+        GENERATION,
+        METRICS,
+        CLIENTS,
+        EDITOR,
+        FIRST_NAME,
+        NUM = FIRST_NAME + CQ_NAMES_AT_ONCE
+    };
     struct pollfd p[NUM];
 
     if (cq_generation_open(&m->generation_fd) != CQ_OK)
@@ -582,6 +716,9 @@ static bool run(struct monitor *m)
         p[NODE] = (struct pollfd){.fd = m->node.channel, .events = POLLIN};
         p[GENERATION] = (struct pollfd){.fd = m->generation_fd, .events = POLLIN};
         p[METRICS] = (struct pollfd){.fd = m->metrics.channel, .events = POLLIN};
+        bool idle = cq_change_is_idle(&m->change);
+        p[CLIENTS] = (struct pollfd){.fd = idle ? m->change.listener : -1, .events = POLLIN};
+        p[EDITOR] = (struct pollfd){.fd = m->change.channel, .events = POLLIN};
         (void)poll_names(m, p + FIRST_NAME);
         int num = poll(p, NUM, milliseconds_until(next));
         cq_logging_handle_expiry(m->name);
@@ -593,6 +730,10 @@ static bool run(struct monitor *m)
             return true;
         if (p[NODE].revents != 0 && !serve_node(m))
             return cq_fail(m->failure, "the node of %s ended unexpectedly", m->name);
+        if (p[EDITOR].revents != 0 && m->change.channel >= 0)
+            serve_change(m);
+        if (cq_change_is_idle(&m->change) && (p[CLIENTS].revents != 0 || m->change.reload_wanted))
+            cq_change_start(&m->change, m->conf);
         if (p[GENERATION].revents != 0)
             serve_generation(m);
         if (p[METRICS].revents != 0 && m->metrics.channel >= 0)
@@ -632,6 +773,7 @@ static void end_device(void *ctx)
 static void put_back(struct monitor *m)
 {
     cq_metrics_set_ready(&m->metrics, false);
+    cq_change_end(&m->change);
     if (m->has_names)
         cq_names_wipe(&m->names);
     free(m->early);
@@ -702,6 +844,7 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
         m.udps[i].fd4 = m.udps[i].fd6 = -1;
     }
     cq_metrics_init(&m.metrics);
+    cq_change_init(&m.change);
     cq_process_set_name("cryprq-monitor");
     cq_logging_start(CQ_NOTIFY_STAY);
     cq_log_set_observer(tell_node, &m, CQ_LOG_DEBUG);
@@ -721,5 +864,8 @@ bool cq_monitor_run(const struct cq_monitor_options *options, struct cq_failure 
     put_back(&m);
     cq_log_set_observer(NULL, NULL, CQ_LOG_ERROR);
     cq_logging_end(m.name);
+    if (m.owned != NULL)
+        cq_conf_free(m.owned);
+    free(m.owned);
     return good;
 }

@@ -15,7 +15,7 @@
 
 struct cq_monitor_options {
     const struct cq_conf *conf;   /* without secrets */
-    bool *replied;                /* per peer: as in the cache; kept up to date */
+    const char *config_path;      /* absolute; NULL: there is no file */
     struct cq_handover *handover; /* wiped as soon as the node has it */
     enum cq_notify_sink sink;     /* where log lines of processes go that outlive the terminal */
     void (*ready)(void *ctx);     /* called when the interface is ready; may be NULL */

@@ -35,9 +35,9 @@ void cq_names_wipe(struct cq_names *names);
 /* Peer `index` needs its address (again); of no effect where it has no host name. */
 void cq_names_want(struct cq_names *names, size_t index);
 
-/* Another configuration: to_after[i] is the index of peer i in it, negative where it is gone. What is
- * being asked for goes on where the name is the same; other names are wanted. CQ_ERR_NOMEM: nothing
- * is asked for any more. */
+/* Another configuration: to_after[i] is the index of peer i in it, negative where it is gone. What
+ * is being asked for goes on where the name is the same; other names are wanted. CQ_ERR_NOMEM:
+ * nothing is asked for any more. */
 CQ_MUST_CHECK enum cq_err cq_names_replace(struct cq_names *names, const struct cq_conf *conf,
                                            const int *to_after);
 

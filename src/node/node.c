@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "node/cache.h"
 #include "node/child.h"
+#include "node/editor.h"
 #include "node/failure.h"
 #include "node/handover.h"
 #include "node/label.h"
@@ -214,10 +215,10 @@ int cq_node_run(struct cq_conf *conf, const struct cq_node_run_options *options)
 
     if (geteuid() != 0)
         return say("root is needed to make a network interface");
+    char *path = options->config_path != NULL ? realpath(options->config_path, NULL) : NULL;
     bool made = make_handover(&handover, conf, &cache, &failure);
     wipe_secrets(conf);
-    struct cq_monitor_options monitor = {
-        .conf = conf, .replied = cache.replied, .handover = &handover};
+    struct cq_monitor_options monitor = {.conf = conf, .config_path = path, .handover = &handover};
     if (!made)
         status = say(failure.text);
     else if (!options->foreground)
@@ -230,6 +231,7 @@ int cq_node_run(struct cq_conf *conf, const struct cq_node_run_options *options)
     else
         cq_handover_wipe(&handover);
     free_cache(&cache, conf->num_peers);
+    free(path);
     return status;
 }
 
@@ -304,7 +306,7 @@ int cq_node_down(const char *name)
 static struct {
     const char *interface;
     int handover, channel;
-    bool is_metrics;
+    bool is_metrics, is_editor;
 } child;
 
 /* A descriptor's number. -1: it is none. */
@@ -324,6 +326,12 @@ bool cq_node_is_child(int argc, char **argv)
         child.channel = parse_descriptor(argv[2]);
         return child.channel >= 0;
     }
+    if (argc == 3 && strcmp(argv[0], CQ_EDITOR_NAME) == 0) {
+        child.is_editor = true;
+        child.interface = argv[1];
+        child.channel = parse_descriptor(argv[2]);
+        return child.channel >= 0;
+    }
     if (argc != 4 || strcmp(argv[0], CQ_CHILD_NAME) != 0)
         return false;
     child.interface = argv[1];
@@ -336,5 +344,7 @@ int cq_node_child(void)
 {
     if (child.is_metrics)
         cq_metrics_server_run(child.interface, child.channel);
+    if (child.is_editor)
+        cq_editor_run(child.interface, child.channel);
     cq_child_run(child.interface, child.handover, child.channel);
 }

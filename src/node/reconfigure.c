@@ -413,7 +413,7 @@ static void commit(struct cq_control *control, const struct cq_channel_message *
     }
     control->start.fwmark = what.fwmark;
     if (what.new_metrics)
-        cq_control_renew_source(control, fds[0], fds[1]);
+        cq_control_renew_source(control, fds[0], fds[1], what.metrics_len);
     else
         close_all(fds);
     answer(control, NULL);

@@ -25,6 +25,7 @@ struct cq_control;
 struct cq_reconfigure_commit {
     uint32_t fwmark; /* of our datagrams from now on */
     bool new_metrics;
+    uint64_t metrics_len; /* of that memory; the node's filter lets it ask for no size */
 };
 
 /* What was prepared. */

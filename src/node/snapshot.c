@@ -157,16 +157,15 @@ static bool is_sound(struct cq_snapshot *s)
     return true;
 }
 
-enum cq_err cq_snapshot_open(struct cq_snapshot *out, int fd, bool writable)
+enum cq_err cq_snapshot_open(struct cq_snapshot *out, int fd, size_t len, bool writable)
 {
     struct stat st;
     enum cq_err err = CQ_ERR_INVALID;
 
-    *out = (struct cq_snapshot){.fd = fd};
-    if (fstat(fd, &st) != 0) {
-        err = CQ_ERR_IO;
-    } else if (st.st_size >= (off_t)sizeof(struct cq_snapshot_front)) {
+    *out = (struct cq_snapshot){.fd = fd, .len = len};
+    if (len == 0 && fstat(fd, &st) == 0)
         out->len = (size_t)st.st_size;
+    if (out->len >= sizeof(struct cq_snapshot_front)) {
         err = map(out, writable);
         if (err == CQ_OK && !is_sound(out))
             err = CQ_ERR_INVALID;

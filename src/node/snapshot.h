@@ -92,8 +92,9 @@ CQ_MUST_CHECK enum cq_err cq_snapshot_make(struct cq_snapshot *out, const struct
 CQ_MUST_CHECK enum cq_err cq_snapshot_reader(const struct cq_snapshot *snapshot, int *out_fd);
 
 /* Maps memory that another process of this program made; the descriptor is taken over in any case.
- * CQ_ERR_IO, CQ_ERR_INVALID. */
-CQ_MUST_CHECK enum cq_err cq_snapshot_open(struct cq_snapshot *out, int fd, bool writable);
+ * len 0: the file says it. CQ_ERR_IO, CQ_ERR_INVALID. */
+CQ_MUST_CHECK enum cq_err cq_snapshot_open(struct cq_snapshot *out, int fd, size_t len,
+                                           bool writable);
 
 /* A zeroed one (but for fd -1) is allowed. */
 void cq_snapshot_close(struct cq_snapshot *snapshot);

@@ -11,12 +11,13 @@ enum { PEERS_AT_ONCE = 256 };
 
 static const cq_time least_interval = 100 * CQ_NS_PER_MS;
 
-enum cq_err cq_source_init(struct cq_source *source, int socket, int memory, size_t num_peers)
+enum cq_err cq_source_init(struct cq_source *source, int socket, int memory, size_t memory_len,
+                           size_t num_peers)
 {
     *source = (struct cq_source){.snapshot.fd = -1, .socket = socket, .filled = CQ_TIME_NEVER};
     if (memory < 0)
         return CQ_OK;
-    enum cq_err err = cq_snapshot_open(&source->snapshot, memory, true);
+    enum cq_err err = cq_snapshot_open(&source->snapshot, memory, memory_len, true);
     return err == CQ_OK && source->snapshot.num_peers != num_peers ? CQ_ERR_INVALID : err;
 }
 

@@ -26,10 +26,10 @@ struct cq_source {
     cq_time filled;   /* when that was; CQ_TIME_NEVER: not yet */
 };
 
-/* Takes over the descriptors (both -1: no metrics server), for the life of the process. num_peers:
- * of the configuration. CQ_ERR_IO, CQ_ERR_INVALID. */
+/* Takes over the descriptors (both -1: no metrics server), for the life of the process. memory_len
+ * 0: the file says it. num_peers: of the configuration. CQ_ERR_IO, CQ_ERR_INVALID. */
 CQ_MUST_CHECK enum cq_err cq_source_init(struct cq_source *source, int socket, int memory,
-                                         size_t num_peers);
+                                         size_t memory_len, size_t num_peers);
 
 /* Lets go of the descriptors and the memory; what was counted goes as well. */
 void cq_source_wipe(struct cq_source *source);

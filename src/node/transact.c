@@ -89,7 +89,8 @@ static bool commit_node(struct cq_transact *t, const struct cq_metrics_renewal *
                         struct cq_failure *failure)
 {
     struct cq_reconfigure_commit what = {.fwmark = t->network->mark,
-                                         .new_metrics = renewal->is_there};
+                                         .new_metrics = renewal->is_there,
+                                         .metrics_len = renewal->snapshot.len};
     const int fds[] = {renewal->node_end, renewal->snapshot.fd};
 
     if (cq_channel_send_fds(t->node, CQ_CHANNEL_COMMIT, &what, sizeof(what), fds,
@@ -120,8 +121,8 @@ static bool apply(struct cq_transact *t, struct cq_network_change *net, struct c
 bool cq_transact_run(struct cq_transact *t, struct cq_failure *failure)
 {
     struct cq_network_change net = {.network = NULL};
-    bool good = cq_network_change_plan(&net, t->network, t->after, failure) &&
-                prepare_node(t, failure);
+    bool good =
+        cq_network_change_plan(&net, t->network, t->after, failure) && prepare_node(t, failure);
     bool prepared = good;
 
     if (good && cq_diff_make(&t->diff, t->before, t->after) != CQ_OK)

@@ -32,7 +32,8 @@ struct cq_transact {
     bool changed;        /* the node runs with `after` */
 };
 
-/* True: done, or (dry run, or no difference) looked at. False: nothing is changed, *failure says why.
+/* True: done, or (dry run, or no difference) looked at. False: nothing is changed, *failure says
+ * why.
  */
 bool cq_transact_run(struct cq_transact *t, struct cq_failure *failure);
 void cq_transact_end(struct cq_transact *t);

@@ -43,9 +43,14 @@ static void close_keep_errno(int fd)
 
 enum cq_err cq_unix_connect(const char *name, int *out_fd)
 {
+    return cq_unix_connect_to(name, suffix, out_fd);
+}
+
+enum cq_err cq_unix_connect_to(const char *name, const char *end, int *out_fd)
+{
     char path[CQ_FILE_PATH_MAX];
     struct sockaddr_un address;
-    enum cq_err err = cq_file_runtime_path(path, name, suffix);
+    enum cq_err err = cq_file_runtime_path(path, name, end);
 
     if (err == CQ_OK)
         err = fill_address(&address, path);

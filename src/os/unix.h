@@ -16,6 +16,9 @@
  */
 CQ_MUST_CHECK enum cq_err cq_unix_connect(const char *name, int *out_fd);
 
+/* The same to RUNTIME_DIR/NAME + suffix. */
+CQ_MUST_CHECK enum cq_err cq_unix_connect_to(const char *name, const char *suffix, int *out_fd);
+
 /* Sends all of data, then reads up to a newline or the end, within timeout_ms in all. *out is
  * malloc'ed, NUL-terminated beyond *out_len, and the caller's. CQ_ERR_EXPIRED (time is up),
  * CQ_ERR_RANGE (longer than max), CQ_ERR_NOMEM, CQ_ERR_IO (errno). */

@@ -532,8 +532,8 @@ static void test_snapshot(void **state)
     assert_int_equal(cq_snapshot_make(&monitor, &conf), CQ_OK);
     assert_int_equal(cq_snapshot_reader(&monitor, &fd), CQ_OK);
     assert_int_not_equal(ftruncate(monitor.fd, 0), 0);
-    assert_int_equal(cq_snapshot_open(&server, dup(fd), true), CQ_ERR_IO); /* only to be read */
-    assert_int_equal(cq_snapshot_open(&server, fd, false), CQ_OK);
+    assert_int_equal(cq_snapshot_open(&server, dup(fd), 0, true), CQ_ERR_IO); /* only to be read */
+    assert_int_equal(cq_snapshot_open(&server, fd, 0, false), CQ_OK);
     assert_int_equal(server.num_peers, 2);
     assert_int_equal(server.infos[1].id[1], 1);
     assert_int_equal(server.infos[1].first_prefix, 1);
