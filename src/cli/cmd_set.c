@@ -215,12 +215,9 @@ static int set_prefix(struct setting *s, const char *argument, const char *text)
 {
     bool sign = text[0] == '+' || text[0] == '-';
     struct cq_prefix prefix;
-    struct cq_ip host;
 
-    if (cq_prefix_parse(text + sign, &prefix, &host) != CQ_OK)
+    if (cq_prefix_parse(text + sign, &prefix, NULL) != CQ_OK)
         return cq_cli_usage("set", "%s: %.60s is not ADDRESS/BITS", argument, text);
-    if (!cq_ip_equal(&prefix.ip, &host))
-        return cq_cli_usage("set", "%s: %.60s has bits set beyond its length", argument, text);
     cq_write_u8(&s->w, text[0] == '-' ? CQ_SET_ALLOWED_REMOVE : CQ_SET_ALLOWED_ADD);
     cq_pack_write_prefix(&s->w, &prefix);
     return CQ_EXIT_OK;

@@ -83,7 +83,8 @@ static const struct {
 } hints[] = {
     {SECTION_PEER, "PublicKey", "CrypRQ names a peer by its 44-character PeerID (cryprq pubkey)"},
     {SECTION_INTERFACE, "DNS", "it is not supported yet; set name servers with PostUp"},
-    {SECTION_INTERFACE, "SaveConfig", "it is not supported; the file is never written"},
+    {SECTION_INTERFACE, "SaveConfig",
+     "it is not supported; cryprq save writes the file when it is told to"},
     {SECTION_INTERFACE, "PublicKey", "our own public key follows from PrivateKey"},
     {SECTION_INTERFACE, "PeerID", "our own PeerID follows from PrivateKey"},
 };

@@ -76,7 +76,7 @@ def up_and_down(scene):
     b.up()
     for node in (a, b):
         netns.wait_until(lambda n=node: sorted(n.pids()) == ["keeper", "metrics", "monitor", "node"], 5, "processes")
-        netns.equal(node.leftovers()[0], ["wan0.pid", "wan0.sock", "wan0.undo"], "files of a running node")
+        netns.equal(node.leftovers()[0], ["wan0.admin", "wan0.pid", "wan0.sock", "wan0.undo"], "files of a running node")
     netns.check(scene.b.ping("10.8.0.1"), "no answer through the tunnel")
     b.down()
     a.down()
@@ -94,7 +94,7 @@ def twenty_times(scene):
 
 
 def signals(scene):
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         node = scene.lab.node(scene.b, f"sig{int(number)}", scene.config_b(**FULL))
         before = scene.b.snapshot()
         node.run()
@@ -631,7 +631,7 @@ def control_socket(scene):
 CASES = [
     ("up and down leave nothing behind", up_and_down),
     ("the same twenty times in a row", twenty_times),
-    ("SIGTERM, SIGINT and SIGHUP end the node orderly", signals),
+    ("SIGTERM and SIGINT end the node orderly", signals),
     ("a signal to all processes ends the node orderly", signal_to_all),
     ("peers are told of the end", peers_are_told),
     ("down without up is refused", down_without_up),
