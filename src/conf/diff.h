@@ -8,8 +8,6 @@
 
 #include "conf/config.h"
 
-#include <stdio.h>
-
 /* What changes of a peer, or (the last ones) of the interface. */
 enum {
     CQ_DIFF_ADDED = 1,
@@ -57,10 +55,6 @@ struct cq_diff_counts {
     size_t added, removed, changed;
 };
 struct cq_diff_counts cq_diff_count(const struct cq_diff *diff);
-
-/* Lines for people: "+ peer ...", "- peer ...", "~ peer NAME: ...". */
-void cq_diff_print(FILE *out, const struct cq_diff *diff, const struct cq_conf *before,
-                   const struct cq_conf *after);
 
 /* Of the keys of [Interface] that a running node cannot change, the first one that differs:
  * CQ_ERR_STATE, and *error says which, where, and what to do. */

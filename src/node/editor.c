@@ -9,6 +9,7 @@
 #include "conf/rewrite.h"
 #include "crypto/crypto.h"
 #include "node/cache.h"
+#include "node/difftext.h"
 #include "node/failure.h"
 #include "node/handover.h"
 #include "os/file.h"
@@ -404,7 +405,7 @@ static bool save_text(struct editor *e, const char *text, size_t len)
         cq_conf_load(&before, e->start.path, &reader, &error) == CQ_OK || fail_file(e, &error);
     FILE *out = open_memstream(&lines, &lines_len);
     if (good && out != NULL && cq_diff_make(&diff, &before, &after) == CQ_OK) {
-        cq_diff_print(out, &diff, &before, &after);
+        cq_difftext_print(out, &diff, &before, &after);
         struct cq_diff_counts c = cq_diff_count(&diff);
         bool same = cq_diff_is_empty(&diff);
         if (!e->request.dry_run && !same)

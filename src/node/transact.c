@@ -1,5 +1,6 @@
 #include "node/transact.h"
 
+#include "node/difftext.h"
 #include "node/handover.h"
 #include "node/reconfigure.h"
 #include "os/clock.h"
@@ -129,7 +130,7 @@ bool cq_transact_run(struct cq_transact *t, struct cq_failure *failure)
         good = cq_fail(failure, "out of memory");
     good = good && read_marks(t, failure);
     if (good) {
-        cq_diff_print(t->text, &t->diff, t->before, t->after);
+        cq_difftext_print(t->text, &t->diff, t->before, t->after);
         cq_network_change_print(t->text, &net);
     }
     bool wanted = good && !t->dry_run && !cq_diff_is_empty(&t->diff);

@@ -1,6 +1,7 @@
 /* Differences of configurations (conf/diff.h), and configurations as bytes (conf/pack.h). */
 #include "conf/diff.h"
 #include "conf/pack.h"
+#include "node/difftext.h"
 
 #include "base/mem.h"
 #include "base/secret.h"
@@ -34,7 +35,7 @@ static char *print(const struct cq_diff *diff, const struct cq_conf *a, const st
     size_t len;
     FILE *f = open_memstream(&text, &len);
 
-    cq_diff_print(f, diff, a, b);
+    cq_difftext_print(f, diff, a, b);
     fclose(f);
     return text;
 }
