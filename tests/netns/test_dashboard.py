@@ -276,10 +276,25 @@ def many(scene):
 # A token
 
 
+def explains_trouble(page, node):
+    """There is no way to the peer: the page says so, and what to run."""
+    page.wait("document.querySelector('[data-is=headline]').innerText === 'far-end has trouble.'")
+    words = tunnel.peer_status(node)["explanation"]
+    wanted = r"No answer for \d+ s: this machine has no route to the endpoint of the peer\. Run `cryprq diagnose wan0 far-end`\."
+    check(re.fullmatch(wanted, words), words)
+    for selector in ("[data-is=subline]", ".c-state"):
+        page.wait(f"/no route to the endpoint/.test(document.querySelector('{selector}').innerText)")
+        equal(page.text(f"{selector} code"), "cryprq diagnose wan0 far-end", "the command")
+    for state, names in (("connected", []), ("trouble", ["far-end"]), ("", ["far-end"])):
+        page.evaluate(f"document.querySelector('[name=state][value=\"{state}\"]').click()")
+        equal(column(page, 1), names, f"peers in the state {state!r}")
+
+
 def signing_in(scene):
     space = scene.namespace("a")
     config = tunnel.interface(tunnel.Identity(), "10.88.0.1/24", MetricsToken=TOKEN)
-    node = scene.node(space, config + tunnel.peer(tunnel.Identity().id, "10.88.0.2/32", Name="far-end"))
+    node = scene.node(space, config + tunnel.peer(tunnel.Identity().id, "10.88.0.2/32", Name="far-end",
+                                                  Endpoint="192.0.2.99:51820", PersistentKeepalive=1))
     tunnel.start(node)
     with browser.Browser(space) as chromium:
         page = chromium.page(URL)
@@ -295,6 +310,7 @@ def signing_in(scene):
         page.wait(LIVE)
         equal(page.evaluate("[location.href, document.cookie, localStorage.length]"), [URL, "", 0], "where the token is not")
         check(TOKEN not in page.evaluate("performance.getEntries().map(e => e.name).join()"), "the token is in an address")
+        explains_trouble(page, node)
         other = chromium.page(URL)
         other.wait("document.activeElement?.id === 'token'")     # another tab does not have it
         page.evaluate("document.querySelector('[data-is=sign-out]').click()")
