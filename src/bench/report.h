@@ -1,5 +1,5 @@
 /*
- * Writing results to standard output, for people or as JSON (schema in docs/performance.md).
+ * Writing results to standard output, for people or as JSON (members: docs/benchmark.md).
  */
 #ifndef CQ_BENCH_REPORT_H
 #define CQ_BENCH_REPORT_H
