@@ -76,12 +76,18 @@ static enum cq_err compare_prefixes(const struct cq_conf_peer *a, const struct c
     return err;
 }
 
+/* It may not have been read yet. */
+static bool has_psk(const struct cq_conf_peer *p)
+{
+    return p->psk != NULL || p->psk_kept || p->psk_file != NULL;
+}
+
 static enum cq_err compare_peers(const struct cq_conf_peer *a, const struct cq_conf_peer *b,
                                  unsigned *out)
 {
     bool same;
     enum cq_err err = compare_prefixes(a, b, &same);
-    bool a_psk = a->psk != NULL || a->psk_kept, b_psk = b->psk != NULL || b->psk_kept;
+    bool a_psk = has_psk(a), b_psk = has_psk(b);
 
     *out =
         (strcmp(a->name, b->name) != 0 ? CQ_DIFF_NAME : 0u) | (!same ? CQ_DIFF_ALLOWED_IPS : 0u) |
