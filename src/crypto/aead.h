@@ -24,6 +24,9 @@ enum cq_suite {
     CQ_SUITE_CHACHA20_POLY1305 = 0x02,
 };
 
+/* With offered suites in INIT: ChaCha20-Poly1305 suits the sender better. */
+enum { CQ_SUITE_PREFERS_CHACHA20 = 0x80 };
+
 /* "aes-256-gcm", "chacha20-poly1305"; "none" for anything else. */
 const char *cq_suite_name(unsigned suite);
 

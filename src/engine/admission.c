@@ -132,8 +132,10 @@ static enum cq_drop accept_init(struct cq_engine *e, struct cq_peer *peer,
                                 const struct incoming *in, const struct cq_init_reading *reading,
                                 const struct cq_handshake_params *params, cq_time now)
 {
-    unsigned suite =
-        cq_suite_choose(in->msg[CQ_INIT_SUITES], params->suites, params->preferred_suite);
+    uint8_t offered = in->msg[CQ_INIT_SUITES];
+    bool yields = e->config.yield_suite && (offered & CQ_SUITE_PREFERS_CHACHA20) != 0;
+    unsigned suite = cq_suite_choose(offered, params->suites,
+                                     yields ? CQ_SUITE_CHACHA20_POLY1305 : params->preferred_suite);
     if (suite == 0)
         return CQ_DROP_NO_COMMON_SUITE;
 

@@ -134,6 +134,7 @@ enum cq_err cq_engine_set_options(struct cq_engine *e, const struct cq_engine_co
     config.rotate_secs = options->rotate_secs;
     config.suites = options->suites;
     config.preferred_suite = options->preferred_suite;
+    config.yield_suite = options->yield_suite;
     config.answer_keys = options->answer_keys;
     config.push_keys = options->push_keys;
     if (!cq_engine_config_is_valid(&config))

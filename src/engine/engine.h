@@ -28,6 +28,7 @@ struct cq_engine_config {
     uint16_t rotate_secs;               /* 60 to 3600 */
     uint8_t suites;                     /* enum cq_suite bits offered and allowed */
     uint8_t preferred_suite;            /* chosen as responder where both sides allow it */
+    bool yield_suite;                   /* an initiator that prefers ChaCha20-Poly1305 gets it */
     bool answer_keys;                   /* answer KEY_REQUEST */
     bool push_keys;                     /* send KEY_PUSH */
     uint32_t load_per_second;   /* INIT and KEY_REQUEST per second that count as load; 0: 500 */

@@ -438,6 +438,7 @@ void cq_control_fill_options(struct cq_engine_config *out, const struct cq_conf 
         .rotate_secs = conf->rotate_secs,
         .suites = conf->suites,
         .preferred_suite = preferred,
+        .yield_suite = conf->preferred_suite == 0,
         .answer_keys = conf->answer_keys_on || (conf->has_listen_port && !conf->answer_keys_off),
         .push_keys = !conf->push_keys_off,
     };

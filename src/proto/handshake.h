@@ -32,7 +32,7 @@ struct cq_handshake_params {
     const struct cq_public_key *peer_key; /* verified against peer_id */
     const uint8_t *psk;                   /* 32 bytes; all zero: none */
     uint8_t suites;                       /* offered (I) or allowed (R): bits of enum cq_suite */
-    uint8_t preferred_suite;              /* R: taken where both sides have it */
+    uint8_t preferred_suite; /* R: taken where both sides have it; I: told to R */
     uint16_t rotate_secs;
 };
 

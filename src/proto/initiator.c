@@ -6,12 +6,14 @@
 
 #include <string.h>
 
-static void write_init_header(uint8_t *msg, const struct cq_initiator *st)
+static void write_init_header(uint8_t *msg, const struct cq_initiator *st, uint8_t preferred)
 {
+    bool chacha = preferred == CQ_SUITE_CHACHA20_POLY1305 && st->suites != preferred;
+
     msg[0] = CQ_MSG_INIT;
     msg[1] = CQ_PROTOCOL_VERSION;
     msg[CQ_INIT_MAX_VERSION] = CQ_PROTOCOL_VERSION;
-    msg[CQ_INIT_SUITES] = st->suites;
+    msg[CQ_INIT_SUITES] = (uint8_t)(st->suites | (chacha ? CQ_SUITE_PREFERS_CHACHA20 : 0));
     cq_store_be32(msg + CQ_INIT_IDX, st->local_idx);
 }
 
@@ -24,7 +26,7 @@ enum cq_err cq_init_write(struct cq_initiator *out, uint8_t msg[CQ_INIT_LEN],
     uint8_t k_s[32], dh[32], fresh[CQ_FRESH_LEN] = {0};
     struct cq_initiator st = {.local_idx = random->idx, .suites = p->suites};
     memcpy(st.e, random->e, sizeof(st.e));
-    write_init_header(msg, &st);
+    write_init_header(msg, &st, p->preferred_suite);
 
     enum cq_err err = cq_mlkem_import(&ek_r, p->peer_key->ek);
     if (err == CQ_OK)

@@ -9,6 +9,7 @@
  *   gro              setting UDP_GRO: ENOPROTOOPT
  *   gso              sending with UDP_SEGMENT: EIO
  *   merge            writing a super-packet: EINVAL
+ *   aes              no call: the CPU has no AES instructions (no_aes.c)
  */
 #include "faults.h"
 
@@ -39,9 +40,10 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *headers, unsigned num, int flags);
 ssize_t __real_writev(int fd, const struct iovec *iov, int num);
 ssize_t __wrap_writev(int fd, const struct iovec *iov, int num);
 
-enum fault { USO, TSO, CSUM, VNET, GRO, GSO, MERGE, NUM_FAULTS };
+enum fault { USO, TSO, CSUM, VNET, GRO, GSO, MERGE, AES, NUM_FAULTS };
 
-static const char *const names[NUM_FAULTS] = {"uso", "tso", "csum", "vnet", "gro", "gso", "merge"};
+static const char *const names[NUM_FAULTS] = {"uso", "tso", "csum",  "vnet",
+                                              "gro", "gso", "merge", "aes"};
 static bool wanted[NUM_FAULTS];
 static _Atomic long left[NUM_FAULTS]; /* calls that still succeed */
 
@@ -57,6 +59,11 @@ void faults_set(const char *text)
             }
         text += end + (text[end] == ',');
     }
+}
+
+bool faults_hide_aes(void)
+{
+    return wanted[AES];
 }
 
 /* Before threads and the system-call filter are there. */

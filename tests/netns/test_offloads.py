@@ -158,10 +158,38 @@ def refused_merge(scene):
     return notes
 
 
+def suites(scene):
+    """AES-256-GCM where both CPUs have instructions for it, whoever begins, unless somebody said otherwise."""
+    if not FAULTS.exists():
+        raise netns.Skip(f"no program at {FAULTS}")
+    aes, chacha = tunnel.SUITES
+    both = {"Suites": f"{aes}, {chacha}"}
+    notes = []
+    spaces = tunnel.cable(scene)
+    for hidden, second, expected in (((), {}, aes), ((0,), {}, chacha), ((1,), {}, chacha), ((0, 1), {}, chacha),
+                                     ((0,), both, aes), ((1,), both, aes), ((0,), {"Suites": aes}, aes)):
+        configs = tunnel.pair_configs(second=second, first={"ListenPort": tunnel.PORT})
+        nodes = [scene.node(space, config, f"wan{len(notes)}") for space, config in zip(spaces, configs)]
+        for end in hidden:
+            nodes[end].program = FAULTS
+            nodes[end].env["CRYPRQ_FAULTS"] = "aes"
+        tunnel.start(*nodes)
+        tunnel.must_ping(nodes[0].namespace, INNER4[1])
+        equal(tunnel.session_of(nodes[0])["suite"], expected, f"without AES: {hidden}, second {second}")
+        if not second:
+            tunnel.rotate(nodes[1])
+            equal(tunnel.session_of(nodes[0])["suite"], expected, f"without AES: {hidden}, the other way round")
+        for node in nodes:
+            equal(node.stop(), 0, "exit status")
+        notes.append(f"without AES: {hidden}, second {second}: {expected}")
+    return notes
+
+
 CASES = [(f"the tunnel works with {title}", switched_off(*value)) for title, value in SWITCHES.items()]
 CASES.append(("a side without offloads and one with all understand each other", one_side))
 CASES += [(f"the kernel has no {fault}: told, and nothing is lost", lacking(fault)) for fault in LACKS]
 CASES += [
+    ("a CPU without AES instructions, at either end or both: the suite", suites),
     ("UDP GSO refused for a destination while running: the same datagrams go one by one", refused_gso),
     ("super-packets refused by the TUN while running: the same packets go one by one", refused_merge),
 ]

@@ -84,6 +84,7 @@ struct lab_node_config {
     uint16_t rotate_secs; /* 0: 300 */
     uint8_t suites;       /* 0: both */
     uint8_t preferred_suite;
+    bool yield_suite;
     bool no_key_answers, no_key_pushes;
     uint32_t load_per_second;
     bool ipv6;

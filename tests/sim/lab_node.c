@@ -76,6 +76,7 @@ bool lab_start(struct lab_node *node)
         .rotate_secs = node->config.rotate_secs,
         .suites = node->config.suites,
         .preferred_suite = node->config.preferred_suite,
+        .yield_suite = node->config.yield_suite,
         .answer_keys = !node->config.no_key_answers,
         .push_keys = !node->config.no_key_pushes,
         .load_per_second = node->config.load_per_second,
