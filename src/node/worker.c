@@ -215,6 +215,11 @@ static void stop_merging(struct cq_worker *w, const struct cq_path_in_frame *fra
     bool udp = frame->vnet.gso_type == CQ_VNET_GSO_UDP_L4;
     unsigned gone = udp ? CQ_TUN_OFFLOAD_USO : CQ_TUN_OFFLOAD_TSO;
 
+    /* It may be that the kernel takes fewer of them at a time. */
+    if (udp && frame->num_pieces > CQ_PATH_IN_PIECES_OLD) {
+        w->in.max_udp = CQ_PATH_IN_PIECES_OLD;
+        return;
+    }
     /* Frames that were merged before the first one was refused may follow it. */
     if (udp ? w->in.uso : w->in.tso)
         note_fallback(w, udp ? CQ_OFFLOAD_TUN_USO : CQ_OFFLOAD_TUN_TSO, NULL, EINVAL);

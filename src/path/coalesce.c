@@ -25,6 +25,7 @@ void cq_path_in_init(struct cq_path_in *in, bool csum, bool tso, bool uso)
     in->csum = csum;
     in->tso = csum && tso;
     in->uso = csum && uso;
+    in->max_udp = CQ_PATH_IN_PIECES;
 }
 
 void cq_path_in_reset(struct cq_path_in *in)
@@ -87,6 +88,12 @@ static bool has_same_ip(const struct cq_path_in_frame *frame, const uint8_t *a,
         return false;
     uint16_t expected = (uint16_t)(cq_load_be16(a + IPV4_ID) + frame->num_pieces);
     return (a[6] & IPV4_DF) != 0 || cq_load_be16(b + IPV4_ID) == expected;
+}
+
+/* The header's checksum is made anew in what is merged, which must not mend a wrong one. */
+static bool has_right_header(const struct cq_packet *packet, const uint8_t *data)
+{
+    return packet->version == 6 || cq_sum_fold(cq_sum(data, packet->l4)) == 0xffff;
 }
 
 /* A packet that came with a complete checksum is verified before its checksum is given up. */
@@ -227,6 +234,7 @@ static void add_udp(struct cq_path_in *in, uint8_t *data, const struct cq_packet
     struct cq_path_in_frame *newest = in->num_frames > 0 ? &in->frames[in->num_frames - 1] : NULL;
 
     if (newest != NULL && newest->proto == CQ_PROTO_UDP && mergeable && has_room(newest, payload) &&
+        newest->num_pieces < in->max_udp &&
         is_same_flow(newest, frame_data(in, newest), packet, data) &&
         has_same_ip(newest, frame_data(in, newest), packet, data) &&
         is_vouched_for(in, newest, packet, data, elided)) {
@@ -245,7 +253,8 @@ static void add_udp(struct cq_path_in *in, uint8_t *data, const struct cq_packet
 void cq_coalesce_add(struct cq_path_in *in, uint8_t *data, const struct cq_packet *packet,
                      bool elided)
 {
-    bool plain = has_plain_header(packet) && cq_packet_csum_at(packet, data) != 0;
+    bool plain = has_plain_header(packet) && cq_packet_csum_at(packet, data) != 0 &&
+                 has_right_header(packet, data);
 
     if (plain && in->tso && packet->proto == CQ_PROTO_TCP)
         add_tcp(in, data, packet, elided);

@@ -37,6 +37,7 @@ enum {
     CQ_PATH_OUT_SENDS = 64,
     CQ_PATH_IN_FRAMES = 512, /* frames, and packets in them, that one `in` holds; several batches */
     CQ_PATH_IN_PIECES = 128, /* packets merged into one frame */
+    CQ_PATH_IN_PIECES_OLD = 64, /* the same of UDP before Linux 6.9 */
     CQ_PATH_IN_FLOWS = 8,
     CQ_PATH_CONTROL_MAX = 256, /* TLVs of one control record, without PAD */
 };
@@ -190,6 +191,7 @@ struct cq_path_in {
     /* What the TUN takes, set by the caller at any time: partial checksums, TCP and UDP
      * super-packets. */
     bool csum, tso, uso;
+    uint16_t max_udp; /* UDP packets of one frame: CQ_PATH_IN_PIECES or ..._OLD */
 };
 
 void cq_path_in_init(struct cq_path_in *in, bool csum, bool tso, bool uso);

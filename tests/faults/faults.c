@@ -9,6 +9,7 @@
  *   gro              setting UDP_GRO: ENOPROTOOPT
  *   gso              sending with UDP_SEGMENT: EIO
  *   merge            writing a super-packet: EINVAL
+ *   udp64            writing a UDP super-packet of more than 64: EINVAL, as before Linux 6.9
  *   aes              no call: the CPU has no AES instructions (no_aes.c)
  */
 #include "faults.h"
@@ -40,10 +41,12 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *headers, unsigned num, int flags);
 ssize_t __real_writev(int fd, const struct iovec *iov, int num);
 ssize_t __wrap_writev(int fd, const struct iovec *iov, int num);
 
-enum fault { USO, TSO, CSUM, VNET, GRO, GSO, MERGE, AES, NUM_FAULTS };
+enum { GSO_UDP_L4 = 5 }; /* of the virtio header */
 
-static const char *const names[NUM_FAULTS] = {"uso", "tso", "csum",  "vnet",
-                                              "gro", "gso", "merge", "aes"};
+enum fault { USO, TSO, CSUM, VNET, GRO, GSO, MERGE, UDP64, AES, NUM_FAULTS };
+
+static const char *const names[NUM_FAULTS] = {"uso", "tso",   "csum",  "vnet", "gro",
+                                              "gso", "merge", "udp64", "aes"};
 static bool wanted[NUM_FAULTS];
 static _Atomic long left[NUM_FAULTS]; /* calls that still succeed */
 
@@ -138,10 +141,13 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *headers, unsigned num, int flags)
 
 ssize_t __wrap_writev(int fd, const struct iovec *iov, int num)
 {
-    if (wanted[MERGE] && num > 1 && iov[0].iov_len == CQ_TUN_HEADER_LEN) {
+    if ((wanted[MERGE] || wanted[UDP64]) && num > 1 && iov[0].iov_len == CQ_TUN_HEADER_LEN) {
         struct cq_tun_header header;
         memcpy(&header, iov[0].iov_base, sizeof(header));
-        if (header.gso_type != 0 && strikes(MERGE))
+        if (header.gso_type != 0 && wanted[MERGE] && strikes(MERGE))
+            return fail(EINVAL);
+        /* iov: header, then a piece per datagram */
+        if (header.gso_type == GSO_UDP_L4 && num > 1 + 64 && strikes(UDP64))
             return fail(EINVAL);
     }
     return __real_writev(fd, iov, num);

@@ -1,20 +1,21 @@
 /*
  * Merging, without keys in the way. The input is a list of flags(1) || length(2) || packet; flags &
  * 1: checksum elided. What is merged is segmented again and must come out as it went in, but for
- * the fields that merging may change.
+ * the fields that merging may change. Every frame must be what a TUN takes, by rules of its own.
  */
 #include "base/bytes.h"
 #include "path/coalesce.h"
 #include "path/packet.h"
 #include "path/segment.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-enum { MAX_PACKETS = 64, MTU = 1500 };
+enum { MAX_PACKETS = 200, MTU = 1500 };
 
 static struct cq_path_in in;
 
@@ -44,6 +45,11 @@ static void blank(uint8_t *p, const struct cq_packet *packet, size_t csum_at)
         memset(p + csum_at, 0, 2);
 }
 
+static bool has_right_header(const uint8_t *p)
+{
+    return cq_sum_fold(cq_sum(p, (size_t)(p[0] & 15) * 4)) == 0xffff;
+}
+
 static void take_back(const uint8_t *data, size_t len)
 {
     static uint8_t a[MTU + 1], b[MTU + 1];
@@ -58,11 +64,50 @@ static void take_back(const uint8_t *data, size_t len)
         memcpy(b, originals[i].copy, len);
         blank(b, &packet, cq_packet_csum_at(&packet, data));
         if (memcmp(a, b, len) == 0) {
+            /* Nothing was mended. */
+            require(packet.version == 6 ||
+                    has_right_header(data) == has_right_header(originals[i].copy));
             originals[i].used = true;
             return;
         }
     }
     abort();
+}
+
+/* What Linux demands of a virtio header, and what it takes without a word and should not. */
+static void check_vnet(const struct cq_vnet *v, const uint8_t *p, size_t len, size_t pieces)
+{
+    static const struct cq_vnet none;
+    bool v4 = p[0] >> 4 == 4;
+
+    require(len <= 65535 && (v4 || p[0] >> 4 == 6));
+    require((v4 ? cq_load_be16(p + 2) : cq_load_be16(p + 4) + 40u) == len);
+    require(pieces > 1 || len <= MTU);
+    if (memcmp(v, &none, sizeof(none)) == 0) {
+        require(pieces == 1);
+        return;
+    }
+    size_t start = v4 ? (size_t)(p[0] & 15) * 4 : 40;
+    uint8_t proto = v4 ? p[9] : p[6];
+    require(v->flags == CQ_VNET_NEEDS_CSUM && v->csum_start == start);
+    require((proto == 6 && v->csum_offset == 16) || (proto == 17 && v->csum_offset == 6));
+    require(start + v->csum_offset + 2u <= len && (!v4 || (cq_load_be16(p + 6) & 0x3fff) == 0));
+    /* The field holds the pseudo-header's sum. */
+    uint64_t sum = cq_sum(p + (v4 ? 12 : 8), v4 ? 8 : 32) + proto + (len - start);
+    require(cq_load_be16(p + start + v->csum_offset) == cq_sum_fold(sum));
+    if (v->gso_type == CQ_VNET_GSO_NONE) {
+        require(pieces == 1 && v->gso_size == 0);
+        return;
+    }
+    size_t header = start + (proto == 6 ? (size_t)(p[start + 12] >> 4) * 4 : 8);
+    require(v->gso_type == (proto == 17 ? CQ_VNET_GSO_UDP_L4
+                            : v4        ? CQ_VNET_GSO_TCPV4
+                                        : CQ_VNET_GSO_TCPV6));
+    require(v->gso_size > 0 && v->hdr_len == header && header + v->gso_size <= MTU);
+    require(len - header > v->gso_size && (len - header + v->gso_size - 1) / v->gso_size == pieces);
+    require(pieces <= (proto == 17 ? in.max_udp : CQ_PATH_IN_PIECES));
+    require(proto != 17 || cq_load_be16(p + start + 4) == len - start);
+    require(!v4 || has_right_header(p));
 }
 
 static void check_frame(const struct cq_path_in_frame *f)
@@ -77,6 +122,7 @@ static void check_frame(const struct cq_path_in_frame *f)
         frame.len += in.pieces[k].len;
     }
     require(frame.len == f->len);
+    check_vnet(&f->vnet, buf, frame.len, f->num_pieces);
     require(cq_segment_begin(&s, &frame, MTU) == CQ_DROP_NONE);
     while (cq_segment_next(&s, &segment))
         take_back(segment.data, segment.len);
@@ -105,6 +151,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     uint8_t mode = cq_read_u8(&r);
 
     cq_path_in_init(&in, (mode & 1) == 0, (mode & 2) == 0, (mode & 4) == 0);
+    if (mode & 8)
+        in.max_udp = CQ_PATH_IN_PIECES_OLD;
     num_originals = 0;
     while (r.len > 0 && num_originals < MAX_PACKETS) {
         uint8_t flags = cq_read_u8(&r);

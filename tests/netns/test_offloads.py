@@ -185,10 +185,25 @@ def suites(scene):
     return notes
 
 
+def fewer_udp(scene):
+    nodes = faulty_pair(scene, "udp64")
+    a, b = (node.namespace for node in nodes)
+    tunnel.must_ping(a, INNER4[1])
+    size = ("40000", "20", "1", "200000")
+    receiver = a.popen(sys.executable, tunnel.BLAST, "receive", INNER4[0], *size, stdout=subprocess.PIPE, text=True)
+    check(receiver.stdout.readline() == "ready\n", "the receiver does not start")
+    b.output(sys.executable, tunnel.BLAST, "send", INNER4[0], *size, timeout=30)
+    result = json.loads(receiver.communicate(timeout=20)[0])
+    equal((result["received"], result["damaged"]), (40000, 0), "received")
+    equal(tunnel.status(nodes[0])["offloads"]["tun_uso"], {"state": "on", "fallbacks": 0}, "tun_uso")
+    return [result]
+
+
 CASES = [(f"the tunnel works with {title}", switched_off(*value)) for title, value in SWITCHES.items()]
 CASES.append(("a side without offloads and one with all understand each other", one_side))
 CASES += [(f"the kernel has no {fault}: told, and nothing is lost", lacking(fault)) for fault in LACKS]
 CASES += [
+    ("super-packets of UDP refused for their number: fewer at a time", fewer_udp),
     ("a CPU without AES instructions, at either end or both: the suite", suites),
     ("UDP GSO refused for a destination while running: the same datagrams go one by one", refused_gso),
     ("super-packets refused by the TUN while running: the same packets go one by one", refused_merge),

@@ -376,6 +376,8 @@ static void test_bounds(void **state)
         for (size_t p = 0; p < 2; p++) {
             s.payload = payloads[p];
             begin(true, true, true);
+            if (k % 2 == 0)
+                in.max_udp = CQ_PATH_IN_PIECES_OLD;
             for (int i = 0; i < 280; i++) {
                 add_packet(&s, true);
                 s.seq += (uint32_t)s.payload;
@@ -385,10 +387,42 @@ static void test_bounds(void **state)
             for (size_t i = 0; i < in.num_frames; i++) {
                 assert_true(in.frames[i].len <= 65535);
                 assert_true(in.frames[i].num_pieces <= CQ_PATH_IN_PIECES);
+                if (k == 2)
+                    assert_true(in.frames[i].num_pieces <= CQ_PATH_IN_PIECES_OLD);
             }
             finish_and_check();
         }
     }
+}
+
+/* A wrong IPv4 header checksum is still wrong afterwards, wherever in a stream the packet comes. */
+static void test_wrong_header(void **state)
+{
+    static const uint8_t protos[] = {6, 17};
+
+    (void)state;
+    for (int k = 0; k < 2; k++)
+        for (int wrong = 0; wrong < 3; wrong++) {
+            struct packet_spec s = packet_spec(4, protos[k], 100);
+            begin(true, true, true);
+            for (int i = 0; i < 3; i++) {
+                uint8_t *data = bufs[i] + 16;
+                struct cq_packet packet;
+                size_t len = packet_make(data, &s);
+                data[10] ^= i == wrong;
+                assert_true(cq_packet_read(&packet, data, len));
+                cq_coalesce_add(&in, data, &packet, false);
+                s.seq += 100;
+                s.id++;
+            }
+            cq_path_in_finish(&in);
+            assert_int_equal(in.num_frames, wrong == 1 ? 3 : 2);
+            for (size_t i = 0; i < in.num_frames; i++) {
+                const uint8_t *data = in.pieces[in.frames[i].first].data;
+                bool right = cq_sum_fold(cq_sum(data, 20)) == 0xffff;
+                assert_int_equal(right, data != bufs[wrong] + 16);
+            }
+        }
 }
 
 /* Fragments, IP options and extension headers are left alone. */
@@ -426,7 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_streams), cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_ends),           cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_left_alone),     cmocka_unit_test(test_wrong_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
