@@ -29,7 +29,7 @@ class Effort:
 ROUNDS = 6
 FULL = Effort(25, 4, 3, 20, 10, 1000, (1, 100, 10_000), 2, 1, 200, 0.3)
 QUICK = Effort(9, 1, 1, 5, 3, 500, (1, 100), 1, 1, 50, 0.1)
-COMPARE = Effort(11, 3, 2, 10, 6, 1000, (1, 100), 2, 1, 150, 0.3)
+COMPARE = Effort(40, 1, 2, 10, 6, 1000, (1, 100), 2, 1, 150, 0.3)
 
 
 def measuring(parts, rounds, subjects, tunnels):
