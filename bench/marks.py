@@ -18,7 +18,7 @@ class Judgement:
     title: str
     wanted: str
     found: str
-    verdict: str        # "held", "missed" or "not measured"
+    verdict: str        # "held" or "missed", with ", uncertain"; or "not measured"
 
 
 @dataclasses.dataclass
@@ -62,10 +62,18 @@ class Ratio:
             return Judgement("mark", self.row, wanted, f"{name} has 0", "not measured")
         ratio = own.median / other.median
         # Rounds were interleaved, so each has a ratio of its own; together they tell how sure this one is.
-        pairs = [a / b for a, b in zip(own.values, other.values) if b]
+        ours, theirs = own.by_round, other.by_round
+        pairs = [ours[number] / theirs[number] for number in ours if theirs.get(number)] or [ratio]
         spread = stats.median_interval(pairs)
         text = f"{ratio:.3g} × {name} ({spread.low:.3g} to {spread.high:.3g})"
-        return Judgement("mark", self.row, wanted, text, "held" if HOLDS[self.sense](ratio, self.value) else "missed")
+        return Judgement("mark", self.row, wanted, text, verdict_of(ratio, spread, self.sense, self.value))
+
+
+def verdict_of(value, interval, sense, limit):
+    """By the value, with a word where its interval reaches to the other side of the limit."""
+    holds = HOLDS[sense]
+    both = holds(interval.low, limit) != holds(interval.high, limit)
+    return ("held" if holds(value, limit) else "missed") + (", uncertain" if both else "")
 
 
 TUNNEL = (
@@ -90,7 +98,8 @@ def judge_series(kind, series, sense, value, wanted):
     interval = series.interval
     if interval.low != interval.high:
         found += f" ({rows.text(interval.low, series.row.unit)} to {rows.text(interval.high, series.row.unit)})"
-    return Judgement(kind, series.row.name, wanted, found, "held" if HOLDS[sense](series.median, value) else "missed")
+    return Judgement(kind, series.row.name, wanted, found,
+                     verdict_of(series.median, interval, sense, value))
 
 
 def judge(found, parts):

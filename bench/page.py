@@ -51,7 +51,7 @@ def escaped(row):
 def judgements(report):
     if not report.judgements:
         return ""
-    body = [((one.verdict, one.verdict),
+    body = [((one.verdict, one.verdict.split(",")[0]),
              *escaped((one.kind, TITLES.get(one.title, one.title), one.wanted, one.found))) for one in report.judgements]
     return "<h2>Promises and marks</h2>" + table(("verdict", "", "row", "wanted", "found"), body)
 

@@ -34,11 +34,16 @@ class Series:
 
     row: Row
     runs: list = dataclasses.field(default_factory=list)       # samples of each run
+    rounds: list = dataclasses.field(default_factory=list)     # number of each, for runs may have failed
 
     @property
     def values(self):
         """What the statistics rest on: medians of runs. Samples of one run resemble each other, runs do not."""
         return [stats.median(samples) for samples in self.runs] if len(self.runs) > 1 else list(self.runs[0])
+
+    @property
+    def by_round(self):
+        return {number: stats.median(samples) for number, samples in zip(self.rounds, self.runs)}
 
     @property
     def median(self):
@@ -70,7 +75,9 @@ def collect(entries):
         rows = found.setdefault(entry["subject"], {})
         for data in entry.get("rows", ()):
             row = row_of(data)
-            rows.setdefault(row.name, Series(row)).runs.append(row.samples)
+            series = rows.setdefault(row.name, Series(row))
+            series.runs.append(row.samples)
+            series.rounds.append(entry.get("round", len(series.rounds)))
     return found
 
 

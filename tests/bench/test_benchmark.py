@@ -106,7 +106,7 @@ def reports_of_a_run(bench):
     equal((bench.folder / "report.md").read_text(), done.stdout, "the report on paper and on screen")
     check(check_page((bench.folder / "report.html").read_text()) >= len(results["subjects"]["cryprq"]), "drawings")
     judged = {one["title"]: one["verdict"] for one in results["judgements"] if one["kind"] == "promise"}
-    equal(judged["seal/aes-256-gcm/1420"], "held", "the promise of 10,000 packets a second")
+    check(judged["seal/aes-256-gcm/1420"].startswith("held"), "the promise of 10,000 packets a second")
     check(not list((bench.folder / "tmp").glob("*")), "copies of the program are left")
 
 
@@ -203,6 +203,7 @@ def judging():
 
     equal(verdict([9, 9.1, 8.9], [2.8, 2.9, 2.7]).verdict, "held", "3.2 times")
     equal(verdict([8, 8.1, 7.9], [2.8, 2.9, 2.7]).verdict, "missed", "2.9 times")
+    equal(verdict([9, 8, 10], [2.8, 2.9, 2.7]).verdict, "held, uncertain", "2.8 to 3.7 times")
     equal(verdict([8], []).verdict, "not measured", "without the other")
 
 
