@@ -36,7 +36,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-COPIED = ("meson.build", "meson_options.txt", "src", "tests", "packaging")
+COPIED = ("meson.build", "meson_options.txt", "src", "tests", "packaging", "tools", "web", "contrib", "docs", "examples")
 NOT_COPIED = ("corpus", "netns", "mutants", "__pycache__")
 SUITES = ("unit", "vectors", "sim")
 BUILD_TIMEOUT = 300
