@@ -43,7 +43,8 @@ def send(address, packets, size, flows, rate):
         for flow, sock in enumerate(socks):
             while time.monotonic() < due:
                 time.sleep(max(0, due - time.monotonic()))
-            due += BURST / rate
+            # A sender that was kept waiting does not make up for it: that burst would fill any queue.
+            due = max(due, time.monotonic()) + BURST / rate
             sock.send(b"".join(packet(flow, n, size) for n in range(first, min(first + BURST, packets // flows))))
     print(json.dumps({"sent": packets // flows * flows}))
 
