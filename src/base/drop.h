@@ -62,6 +62,7 @@
     X(TUN_MALFORMED, "tun_malformed", "packet from the interface is malformed")                    \
     X(NO_ROUTE, "no_route", "destination belongs to no peer")                                      \
     X(NO_ENDPOINT, "no_endpoint", "no address of the peer is known")                               \
+    X(PATH_MTU, "path_mtu", "packet is larger than the path to the peer takes")                    \
     X(STAGED_FULL, "staged_full", "oldest packet waiting for a session was dropped")               \
     X(STAGED_EXPIRED, "staged_expired", "packet waited too long for a session")                    \
     X(NO_BUFFER, "no_buffer", "out of packet buffers")                                             \

@@ -37,6 +37,10 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
       "the peer is at another address now")                                                        \
     X(ENDPOINT_REVERTED, "endpoint_reverted", WARN, "interface peer name endpoint",                \
       "a new address did not prove itself; the old one is in use again")                           \
+    X(PATH_MTU, "path_mtu", INFO, "interface peer name path_mtu",                                  \
+      "the largest packet that reaches the peer was found")                                        \
+    X(PATH_TOO_SMALL, "path_too_small", WARN, "interface peer name path_mtu",                      \
+      "the path does not take what IPv6 inside the tunnel needs")                                  \
     X(PEER_UNREACHABLE, "peer_unreachable", WARN, "interface peer name",                           \
       "nothing came for 15 s although something was sent; a handshake begins")                     \
     X(KEYS_ERASED, "keys_erased", DEBUG, "interface peer name session",                            \

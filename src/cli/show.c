@@ -139,6 +139,10 @@ static void print_peer(const struct cq_node_peer_status *p, const struct style *
     print_prefixes(p, ", ");
     printf("\n");
     print_handshake(p, s);
+    if (p->has_session) {
+        print_key(s, "path mtu");
+        printf("%u\n", p->path_mtu);
+    }
     if (p->rx_bytes != 0 || p->tx_bytes != 0) {
         print_key(s, "transfer");
         printf("%s received, %s sent\n", cq_units_bytes(p->rx_bytes, rx),

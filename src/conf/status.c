@@ -48,6 +48,7 @@ const struct cq_status_field cq_status_peer_fields[] = {
     PEER("key_known", CQ_STATUS_BOOL, key_known),
     PEER("handshaking", CQ_STATUS_BOOL, handshaking),
     PEER("endpoint", CQ_STATUS_TEXT, endpoint),
+    PEER("path_mtu", CQ_STATUS_U16, path_mtu),
     PEER("persistent_keepalive", CQ_STATUS_U16, persistent_keepalive),
     PEER("rx_bytes", CQ_STATUS_U64, rx_bytes),
     PEER("tx_bytes", CQ_STATUS_U64, tx_bytes),

@@ -37,6 +37,7 @@ struct cq_node_peer_status {
     char endpoint[CQ_ADDR_TEXT_MAX]; /* in use, or configured; "": none known */
     struct cq_prefix *allowed_ips;   /* owned (malloc) */
     size_t num_allowed_ips;
+    uint16_t path_mtu;             /* IP packets of that many bytes reach the peer's address */
     uint16_t persistent_keepalive; /* seconds; 0: off */
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
     int64_t latest_handshake;       /* seconds since the epoch; 0: none yet */

@@ -41,6 +41,7 @@ struct cq_event_record {
     enum cq_role role;
     uint8_t suite;        /* enum cq_suite, 0: not applicable */
     uint8_t close_reason; /* SESSION_CLOSED */
+    uint16_t path_mtu;    /* PATH_MTU, PATH_TOO_SMALL */
     enum cq_drop reason;  /* HANDSHAKE_FAILED: the last drop seen of this peer, or CQ_DROP_NONE;
                              HANDSHAKE_REFUSED: why */
     enum cq_diagnosis diagnosis; /* of both: what the attempt's facts or the drop say */

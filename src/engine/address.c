@@ -32,11 +32,14 @@ static void publish(struct cq_engine *e, struct cq_peer *peer, uint32_t received
 static void settle(struct cq_engine *e, struct cq_peer *peer, const struct cq_route *route)
 {
     struct cq_address *a = &peer->address;
+    bool moved = a->validating || !cq_addr_equal(&a->current.remote, &route->remote);
     a->current = *route;
     memset(&a->previous, 0, sizeof(a->previous));
     a->validating = a->recalled = false;
     a->next_ping = CQ_TIME_NEVER;
     publish(e, peer, 0);
+    if (moved)
+        cq_pmtu_on_new_path(e, peer);
 }
 
 void cq_address_set(struct cq_engine *e, struct cq_peer *peer, const struct cq_route *route)

@@ -259,6 +259,8 @@ static enum cq_err peer_attach(struct cq_engine *e, struct cq_peer *peer,
     }
     if (err == CQ_OK)
         err = cq_path_peer_add(e->config.path, peer->number, &peer->path);
+    if (err == CQ_OK)
+        cq_pmtu_init(e, peer);
     if (err == CQ_OK && c->num_allowed_ips > 0)
         err = cq_path_peer_set_prefixes(e->config.path, peer->path, c->allowed_ips,
                                         c->num_allowed_ips);
@@ -486,6 +488,7 @@ static void on_session_event(struct cq_engine *e, struct cq_peer *peer, struct c
         break;
     case CQ_PATH_PONG:
         cq_address_on_pong(e, peer, ev, now);
+        cq_pmtu_on_pong(e, peer, ev, now);
         break;
     case CQ_PATH_CLOSE:
         on_close(e, peer, s, ev->close_reason, now);
@@ -493,6 +496,7 @@ static void on_session_event(struct cq_engine *e, struct cq_peer *peer, struct c
     case CQ_PATH_NEED_SESSION:
     case CQ_PATH_UNANSWERED:
     case CQ_PATH_UNREPLIED:
+    case CQ_PATH_LARGE:
         break; /* about the peer: handled by the caller */
     }
 }
@@ -532,6 +536,8 @@ void cq_engine_path_event(struct cq_engine *e, const struct cq_path_event *ev, c
         peer->dead_check = ev->when + CQ_DEAD_PEER + peer->dead_jitter;
     } else if (ev->type == CQ_PATH_UNREPLIED) {
         peer->passive_check = ev->when + CQ_PASSIVE_KEEPALIVE;
+    } else if (ev->type == CQ_PATH_LARGE) {
+        cq_pmtu_on_large(e, peer, now);
     } else {
         struct cq_session *s = cq_session_find(peer, ev->local_idx);
         if (s != NULL)
@@ -578,6 +584,7 @@ void cq_engine_handle_expiry(struct cq_engine *e, cq_time now)
         cq_session_tick(e, peer, now);
         cq_pending_tick(e, peer, now);
         cq_address_tick(e, peer, now);
+        cq_pmtu_tick(e, peer, now);
         cq_liveness_tick(e, peer, now);
         cq_attempt_tick(e, peer, now);
         cq_timer_update(e, peer);

@@ -174,7 +174,9 @@ struct cq_peer_status {
     bool has_psk;
     bool handshaking;        /* an own handshake is in flight */
     struct cq_addr endpoint; /* in use, or configured; family NONE: none */
-    bool endpoint_proven;    /* a record of the peer came from it, and it is not on trial */
+    uint16_t path_mtu;    /* IP packets of that many bytes reach it; until proven wrong, the largest
+                             that    the interface's MTU makes */
+    bool endpoint_proven; /* a record of the peer came from it, and it is not on trial */
     uint16_t persistent_keepalive;
     uint64_t completed;            /* handshakes, both roles */
     uint64_t initiated, responded; /* of those, by role */

@@ -108,6 +108,28 @@ struct cq_address {
     cq_time barred_until;
 };
 
+enum cq_pmtu_state {
+    CQ_PMTU_QUIET,
+    CQ_PMTU_CHECK,
+    CQ_PMTU_FALLEN,
+    CQ_PMTU_SEARCH,
+    CQ_PMTU_REST,
+};
+
+/* Sizes are UDP payloads. */
+struct cq_pmtu {
+    enum cq_pmtu_state state;
+    uint16_t size;    /* in use */
+    uint16_t told;    /* in the log; 0: nothing yet, so the largest */
+    uint16_t probe;   /* of the PING that is unanswered: CHECK, FALLEN, SEARCH */
+    uint16_t too_big; /* what does not pass: SEARCH; one more than what may not: FALLEN */
+    unsigned tries;   /* left, the present one included */
+    uint8_t token[8];
+    cq_time sent_at, fallen_at;
+    cq_time next;
+    cq_time raise_at; /* when to look whether more passes; CQ_TIME_NEVER: the largest does */
+};
+
 struct cq_peer {
     bool used;
     uint32_t number;
@@ -143,6 +165,7 @@ struct cq_peer {
     struct cq_session *sessions[CQ_MAX_SESSIONS]; /* in no order; NULL: free */
     struct cq_session *current;                   /* newest confirmed, NULL: none */
     struct cq_address address;
+    struct cq_pmtu pmtu;
 
     cq_time dead_check, dead_jitter;
     cq_time passive_check;
@@ -343,5 +366,18 @@ void cq_address_on_pong(struct cq_engine *e, struct cq_peer *peer, const struct 
                         cq_time now);
 cq_time cq_address_deadline(const struct cq_peer *peer);
 void cq_address_tick(struct cq_engine *e, struct cq_peer *peer, cq_time now);
+
+/* ---- pmtu.c ---- */
+
+void cq_pmtu_init(struct cq_engine *e, struct cq_peer *peer);
+/* IP packets of that many bytes reach the peer, as far as we know. */
+unsigned cq_pmtu_of_path(const struct cq_peer *peer);
+void cq_pmtu_on_large(struct cq_engine *e, struct cq_peer *peer, cq_time now);
+void cq_pmtu_on_pong(struct cq_engine *e, struct cq_peer *peer, const struct cq_path_event *ev,
+                     cq_time now);
+/* The peer is at another address now. */
+void cq_pmtu_on_new_path(struct cq_engine *e, struct cq_peer *peer);
+cq_time cq_pmtu_deadline(const struct cq_peer *peer);
+void cq_pmtu_tick(struct cq_engine *e, struct cq_peer *peer, cq_time now);
 
 #endif

@@ -26,6 +26,7 @@ enum cq_err cq_engine_peer_status(const struct cq_engine *e, uint32_t number,
     out->handshaking = peer->attempt != NULL;
     out->endpoint = peer->address.current.remote;
     out->endpoint_proven = peer->address.learned && !peer->address.validating;
+    out->path_mtu = (uint16_t)cq_pmtu_of_path(peer);
     out->persistent_keepalive = peer->persistent_keepalive;
     out->completed = peer->initiated + peer->responded;
     out->initiated = peer->initiated;

@@ -61,6 +61,7 @@ void cq_timer_update(struct cq_engine *e, struct cq_peer *peer)
     t = cq_time_min(t, cq_session_deadline(peer));
     t = cq_time_min(t, cq_liveness_deadline(peer));
     t = cq_time_min(t, cq_address_deadline(peer));
+    t = cq_time_min(t, cq_pmtu_deadline(peer));
     peer->deadline = t;
     if (t == CQ_TIME_NEVER) {
         cq_timer_remove(e, peer);

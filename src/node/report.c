@@ -67,6 +67,10 @@ void cq_report_event(const struct cq_control *control, const struct cq_action *a
         cq_log(e->event, interface, peer, name,
                cq_field_text("endpoint", cq_addr_format(&action->route.remote, address)));
         break;
+    case CQ_EVENT_PATH_MTU:
+    case CQ_EVENT_PATH_TOO_SMALL:
+        cq_log(e->event, interface, peer, name, cq_field_int("path_mtu", e->path_mtu));
+        break;
     case CQ_EVENT_KEYS_ERASED:
         cq_log(e->event, interface, peer, name, session);
         break;
@@ -154,6 +158,7 @@ enum cq_err cq_report_peer(struct cq_node_peer_status *out, const struct cq_conf
     out->handshaking = in->handshaking;
     if (in->endpoint.ip.family != CQ_FAMILY_NONE)
         cq_addr_format(&in->endpoint, out->endpoint);
+    out->path_mtu = in->path_mtu;
     out->persistent_keepalive = in->persistent_keepalive;
     out->rx_bytes = in->path.rx_bytes;
     out->tx_bytes = in->path.tx_bytes;

@@ -143,6 +143,31 @@ static void flush_out(struct cq_worker *w)
     cq_path_out_reset(out);
 }
 
+/* One packet for the TUN. */
+static void write_single(void *ctx, const struct cq_vnet *vnet, uint8_t *data, size_t len)
+{
+    struct cq_worker *w = ctx;
+    struct cq_tun_header header;
+    struct iovec iov[2] = {{NULL, 0}, {data, len}};
+
+    memcpy(&header, vnet, sizeof(header));
+    if (cq_tun_write(&w->config.tun, &header, iov, 2) != CQ_OK)
+        cq_drop_count(cq_path_worker_counters(w->path), CQ_DROP_TUN_WRITE, 1);
+    else
+        cq_counter_add(&w->frames_written, 1);
+}
+
+/* Tells whoever sent a packet that the path does not take. */
+static void answer(struct cq_worker *w)
+{
+    static const struct cq_vnet whole;
+    uint8_t *data;
+    size_t len;
+
+    if (cq_path_take_reply(w->path, &data, &len))
+        write_single(w, &whole, data, len);
+}
+
 static struct cq_backlog_line *backlog_of(const struct cq_worker *w, unsigned line)
 {
     if (w->backlog == NULL)
@@ -185,6 +210,7 @@ static void read_tun(struct cq_worker *w, unsigned line)
         memcpy(&frame.vnet, &header, sizeof(frame.vnet));
         while (!cq_path_seal(w->path, &w->out, &frame, w->now))
             flush_out(w);
+        answer(w);
         /* A packet that comes alone does not wait for a look at whether it does. */
         if (w->out.used >= OUT_FLUSH_BYTES || w->sparse[line])
             flush_out(w);
@@ -196,20 +222,7 @@ static void read_tun(struct cq_worker *w, unsigned line)
 
 /* ---- receiving ---- */
 
-/* What the TUN did not take. A kernel that refuses a merged frame is not given another one. */
-static void write_single(void *ctx, const struct cq_vnet *vnet, uint8_t *data, size_t len)
-{
-    struct cq_worker *w = ctx;
-    struct cq_tun_header header;
-    struct iovec iov[2] = {{NULL, 0}, {data, len}};
-
-    memcpy(&header, vnet, sizeof(header));
-    if (cq_tun_write(&w->config.tun, &header, iov, 2) != CQ_OK)
-        cq_drop_count(cq_path_worker_counters(w->path), CQ_DROP_TUN_WRITE, 1);
-    else
-        cq_counter_add(&w->frames_written, 1);
-}
-
+/* A kernel that refuses a merged frame is not given another one. */
 static void stop_merging(struct cq_worker *w, const struct cq_path_in_frame *frame)
 {
     bool udp = frame->vnet.gso_type == CQ_VNET_GSO_UDP_L4;

@@ -91,7 +91,7 @@ void cq_activity_sealed(struct cq_path_worker *worker, struct cq_keypair *keypai
 }
 
 void cq_activity_opened(struct cq_path_worker *worker, struct cq_keypair *keypair, bool data,
-                        cq_time now)
+                        bool answers, cq_time now)
 {
     struct cq_path_peer *peer = keypair->peer;
 
@@ -99,7 +99,7 @@ void cq_activity_opened(struct cq_path_worker *worker, struct cq_keypair *keypai
         cq_set_time(&keypair->first_opened, now);
     cq_set_time(&keypair->last_opened, now);
     cq_set_time(&peer->last_received, now);
-    if (cq_relaxed_time(&peer->unanswered_since) != CQ_TIME_NEVER)
+    if (answers && cq_relaxed_time(&peer->unanswered_since) != CQ_TIME_NEVER)
         cq_set_time(&peer->unanswered_since, CQ_TIME_NEVER);
     if (!data)
         return;
@@ -140,6 +140,17 @@ void cq_activity_limits(struct cq_path_worker *worker, struct cq_keypair *keypai
         report_limit(worker, keypair, false, &keypair->tags_half_reported, now);
     if (failed >= CQ_RECORD_MAX_FAILED_TAGS)
         report_limit(worker, keypair, true, &keypair->tags_reported, now);
+}
+
+void cq_activity_large(struct cq_path_worker *worker, struct cq_keypair *keypair, cq_time now)
+{
+    struct cq_path_peer *peer = keypair->peer;
+
+    if (!cq_flag(&peer->large_armed) ||
+        !atomic_exchange_explicit(&peer->large_armed, false, memory_order_relaxed))
+        return;
+    if (!report(worker, CQ_PATH_LARGE, peer, keypair, now))
+        cq_set_flag(&peer->large_armed, true);
 }
 
 void cq_activity_need_session(struct cq_path_worker *worker, struct cq_path_peer *peer, cq_time now)

@@ -9,6 +9,7 @@
 #ifndef CQ_PATH_INTERNAL_H
 #define CQ_PATH_INTERNAL_H
 
+#include "path/fit.h"
 #include "path/index.h"
 #include "path/path.h"
 #include "path/reclaim.h"
@@ -20,9 +21,10 @@
 #include "proto/replay.h"
 
 enum {
-    CQ_KEYPAIR_RESERVE = 64, /* counters that a sender reserves at a time */
-    CQ_EVENT_RING = 64,      /* a power of two */
-    CQ_EVENT_RING_KEPT = 16, /* slots that PING, PONG and CLOSE leave to the others */
+    CQ_KEYPAIR_RESERVE = 64,   /* counters that a sender reserves at a time */
+    CQ_EVENT_RING = 64,        /* a power of two */
+    CQ_PATH_MAX_REPLIES = 100, /* ICMP messages a second and worker */
+    CQ_EVENT_RING_KEPT = 16,   /* slots that PING, PONG and CLOSE leave to the others */
 };
 
 static inline uint64_t cq_relaxed(const _Atomic uint64_t *p)
@@ -128,7 +130,8 @@ struct cq_path_peer {
     _Atomic(struct cq_endpoint *) endpoint; /* NULL: no address */
     _Atomic cq_time unanswered_since, unreplied_since, last_received, last_sent;
     _Atomic cq_time need_reported; /* last CQ_PATH_NEED_SESSION */
-    _Atomic bool unanswered_armed, unreplied_armed;
+    _Atomic bool unanswered_armed, unreplied_armed, large_armed;
+    _Atomic uint16_t mtu; /* of packets to the peer: at most the path's */
     struct cq_stage_total staged;
     struct cq_peer_lane lanes[];
 };
@@ -150,6 +153,10 @@ struct cq_path_worker {
     struct cq_path *path;
     unsigned number;
     bool reported;    /* events since enter */
+    size_t reply_len; /* 0: none */
+    cq_time reply_window;
+    unsigned num_replies; /* in the second that began then */
+    uint8_t reply[CQ_FIT_REPLY_MAX];
     bool frame_begun; /* segmenter holds a frame that is not finished */
     struct cq_segmenter segmenter;
     struct cq_stage_pool stage;
@@ -204,8 +211,11 @@ bool cq_event_push(struct cq_path_worker *worker, const struct cq_path_event *ev
 /* activity.c: what a worker notes and reports when records of a keypair were sealed or opened. */
 void cq_activity_sealed(struct cq_path_worker *worker, struct cq_keypair *keypair, bool data,
                         cq_time now);
+/* answers: something that tells that DATA arrives. */
 void cq_activity_opened(struct cq_path_worker *worker, struct cq_keypair *keypair, bool data,
-                        cq_time now);
+                        bool answers, cq_time now);
+/* A DATA record above CQ_RECORD_BASE_LEN was sealed. */
+void cq_activity_large(struct cq_path_worker *worker, struct cq_keypair *keypair, cq_time now);
 void cq_activity_limits(struct cq_path_worker *worker, struct cq_keypair *keypair, cq_time now);
 void cq_activity_need_session(struct cq_path_worker *worker, struct cq_path_peer *peer,
                               cq_time now);

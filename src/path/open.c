@@ -28,6 +28,7 @@ struct run {
     struct cq_keypair *keypair;
     uint64_t opened, bytes, failed;
     bool data;
+    bool answers;     /* not PONGs alone, which come of our own PINGs on whatever session */
     bool newest;      /* one was the newest of lane 0 */
     uint64_t counter; /* of the last such one */
 };
@@ -113,19 +114,22 @@ static void report_first(const struct opening *o, struct cq_keypair *keypair, ui
         cq_set_flag(&keypair->first_reported, false);
 }
 
-static void take_control(const struct opening *o, const struct cq_keypair *keypair,
+/* Whether it holds anything but PONGs. */
+static bool take_control(const struct opening *o, const struct cq_keypair *keypair,
                          const uint8_t *plaintext, size_t len)
 {
     struct cq_control_iter iter = cq_control_begin(plaintext, len);
     struct cq_control entry;
     bool padded = false;
+    unsigned num = 0, num_pongs = 0;
 
     if (!cq_control_check(plaintext, len, &padded)) {
         drop(o, CQ_DROP_BAD_CONTROL);
-        return;
+        return true;
     }
     while (cq_control_next(&iter, &entry)) {
         struct cq_path_event event = make_event(o, CQ_PATH_PING, keypair);
+        num++;
         switch (entry.type) {
         case CQ_CONTROL_PAD:
         case CQ_CONTROL_KEEPALIVE:
@@ -135,6 +139,7 @@ static void take_control(const struct opening *o, const struct cq_keypair *keypa
             break;
         case CQ_CONTROL_PONG:
             event.type = CQ_PATH_PONG;
+            num_pongs++;
             break;
         case CQ_CONTROL_CLOSE:
             event.type = CQ_PATH_CLOSE;
@@ -148,6 +153,7 @@ static void take_control(const struct opening *o, const struct cq_keypair *keypa
         if (!cq_event_push(o->worker, &event))
             drop(o, CQ_DROP_QUEUE_FULL);
     }
+    return num == 0 || num_pongs < num;
 }
 
 static bool is_from(const struct cq_path *path, const struct cq_packet *packet, const uint8_t *data,
@@ -180,6 +186,8 @@ static void take_data(const struct opening *o, const struct cq_keypair *keypair,
         drop(o, CQ_DROP_INNER_MALFORMED);
         return;
     }
+    cq_fit_clamp_mss(&packet, data, atomic_load_explicit(&keypair->peer->mtu, memory_order_relaxed),
+                     elided);
     cq_counter_add(&o->worker->totals.inner_received, 1);
     cq_coalesce_add(o->in, data, &packet, elided);
 }
@@ -210,10 +218,10 @@ static void take_record(struct opening *o, struct run *run, size_t i)
     }
     report_first(o, keypair, record->counter, len + CQ_RECORD_OVERHEAD);
     if (record->type == CQ_MSG_DATA) {
-        run->data = true;
+        run->data = run->answers = true;
         take_data(o, keypair, record->flags, o->ops[i].out, len);
-    } else {
-        take_control(o, keypair, o->ops[i].out, len);
+    } else if (take_control(o, keypair, o->ops[i].out, len)) {
+        run->answers = true;
     }
 }
 
@@ -256,7 +264,7 @@ static void finish_run(const struct opening *o, const struct run *run)
     cq_counter_add(&keypair->lanes[worker->number].opened, run->opened);
     cq_counter_add(&worker->totals.opened, run->opened);
     cq_counter_add(&worker->totals.opened_bytes, run->bytes);
-    cq_activity_opened(worker, keypair, run->data, o->now);
+    cq_activity_opened(worker, keypair, run->data, run->answers, o->now);
     note_address(o, run);
 }
 

@@ -145,6 +145,7 @@ enum cq_err cq_path_peer_add(struct cq_path *path, uint32_t number, struct cq_pa
     cq_set_time(&peer->need_reported, CQ_TIME_NEVER);
     cq_set_flag(&peer->unanswered_armed, true);
     cq_set_flag(&peer->unreplied_armed, true);
+    atomic_init(&peer->mtu, path->mtu);
     peer->next = path->peers;
     if (path->peers != NULL)
         path->peers->previous = peer;
@@ -290,6 +291,22 @@ void cq_path_peer_set_current(struct cq_path *path, struct cq_path_peer *peer,
     (void)path;
     assert(keypair == NULL || keypair->peer == peer);
     cq_publish(&peer->current, keypair);
+}
+
+void cq_path_peer_set_mtu(struct cq_path_peer *peer, uint16_t mtu)
+{
+    atomic_store_explicit(&peer->mtu, mtu < peer->path->mtu ? mtu : peer->path->mtu,
+                          memory_order_relaxed);
+}
+
+void cq_path_peer_arm_large(struct cq_path_peer *peer)
+{
+    cq_set_flag(&peer->large_armed, true);
+}
+
+uint16_t cq_path_mtu(const struct cq_path *path)
+{
+    return path->mtu;
 }
 
 void cq_path_peer_get_status(const struct cq_path_peer *peer, struct cq_path_peer_status *out)

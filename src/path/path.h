@@ -180,6 +180,17 @@ void cq_path_peer_get_status(const struct cq_path_peer *peer, struct cq_path_pee
 void cq_path_peer_arm_unanswered(struct cq_path_peer *peer);
 void cq_path_peer_arm_unreplied(struct cq_path_peer *peer);
 
+/* Packets to the peer are at most so long (docs/protocol.md section 5, "Path MTU"); more than the
+ * path's own MTU has no effect. At first they may be that long. */
+void cq_path_peer_set_mtu(struct cq_path_peer *peer, uint16_t mtu);
+
+/* Arms CQ_PATH_LARGE (again): it is reported at the next DATA record above CQ_RECORD_BASE_LEN. Not
+ * armed at first. */
+void cq_path_peer_arm_large(struct cq_path_peer *peer);
+
+/* The MTU that the path was made with. */
+uint16_t cq_path_mtu(const struct cq_path *path);
+
 enum cq_path_event_type {
     CQ_PATH_NEED_SESSION, /* a packet for the peer was staged: it has no current keypair that may
                              send. At most one per peer and 100 ms */
@@ -193,6 +204,7 @@ enum cq_path_event_type {
     CQ_PATH_MOVED, /* a record of the current keypair on lane 0, counter above all seen there, came
                       from another remote address than endpoint.route: at most one per batch and
                       source */
+    CQ_PATH_LARGE, /* see cq_path_peer_arm_large */
     CQ_PATH_LANE0_QUIET, /* DATA was sent on another lane, and nothing on lane 0 for 1 s: at most
                             once in that time and session */
     CQ_PATH_PING,        /* control TLVs; `route` is where the record came from */

@@ -6,6 +6,7 @@
 #include "path/internal.h"
 
 #include "base/bytes.h"
+#include "path/fit.h"
 #include "proto/wire.h"
 
 #include <assert.h>
@@ -18,6 +19,7 @@ struct sealing {
     struct cq_keypair *keypair;
     struct cq_endpoint *endpoint; /* NULL: none */
     const struct cq_route *route; /* instead of the endpoint's; NULL: none */
+    uint16_t mtu;                 /* of packets to the peer */
     uint8_t ecn;
     uint64_t records, bytes; /* sealed so far */
 };
@@ -162,7 +164,7 @@ static enum outcome seal_record(struct sealing *s, const struct record *record)
 static enum outcome seal_packet(struct sealing *s, uint8_t *data, size_t len, bool elided)
 {
     uint8_t saved[CQ_PATH_SLACK];
-    size_t padded = cq_record_padded_len(len, s->worker->path->mtu);
+    size_t padded = cq_record_padded_len(len, s->mtu);
     struct record record = {
         .type = CQ_MSG_DATA,
         .flags = elided ? CQ_RECORD_FLAG_ELIDED : 0,
@@ -208,6 +210,7 @@ static struct sealing begin_sealing(struct cq_path_worker *worker, struct cq_pat
         .out = out,
         .keypair = current != NULL && cq_keypair_may_send(current, now) ? current : NULL,
         .endpoint = cq_see(&peer->endpoint),
+        .mtu = atomic_load_explicit(&peer->mtu, memory_order_relaxed),
     };
 }
 
@@ -304,7 +307,7 @@ static bool seal_segments(struct cq_path_worker *worker, struct cq_path_out *out
 {
     struct cq_segmenter *segmenter = &worker->segmenter;
     struct sealing s = begin_sealing(worker, out, peer, now);
-    size_t max = cq_record_padded_len(cq_segment_max_len(segmenter), worker->path->mtu);
+    size_t max = cq_record_padded_len(cq_segment_max_len(segmenter), s.mtu);
     struct cq_segment segment;
     bool done = true;
 
@@ -320,7 +323,53 @@ static bool seal_segments(struct cq_path_worker *worker, struct cq_path_out *out
             stage_packet(worker, peer, &segment, s.ecn, now);
     }
     finish_sealing(&s, true, now);
+    if (s.records > 0 && max + CQ_RECORD_OVERHEAD > CQ_RECORD_BASE_LEN)
+        cq_activity_large(worker, s.keypair, now);
     return done;
+}
+
+/* ---- packets that the path to the peer does not take ---- */
+
+/* Tells the sender of a packet, at a bounded rate. */
+static void answer_too_big(struct cq_path_worker *worker, uint16_t mtu, cq_time now)
+{
+    struct cq_segmenter *s = &worker->segmenter;
+    struct cq_segment first;
+    struct cq_packet packet;
+
+    if (worker->num_replies == 0 || now >= worker->reply_window + CQ_NS_PER_S) {
+        worker->reply_window = now;
+        worker->num_replies = 0;
+    }
+    if (worker->num_replies >= CQ_PATH_MAX_REPLIES)
+        return;
+    /* Of a super-packet, the first packet in it. */
+    if (!cq_segment_next(s, &first) || !cq_packet_read(&packet, first.data, first.len))
+        return;
+    worker->reply_len = cq_fit_write_too_big(worker->reply, &packet, first.data, mtu);
+    worker->num_replies += worker->reply_len > 0;
+}
+
+/* False: the frame cannot be made to fit. */
+static bool fit(struct cq_path_worker *worker, const struct cq_path_peer *peer, cq_time now)
+{
+    struct cq_segmenter *s = &worker->segmenter;
+    uint16_t mtu = atomic_load_explicit(&peer->mtu, memory_order_relaxed);
+
+    if (s->header_len == 0)
+        cq_fit_clamp_mss(&s->packet, s->data, mtu, s->elided);
+    if (cq_segment_fit(s, mtu))
+        return true;
+    answer_too_big(worker, mtu, now);
+    return false;
+}
+
+bool cq_path_take_reply(struct cq_path_worker *worker, uint8_t **data, size_t *len)
+{
+    *data = worker->reply;
+    *len = worker->reply_len;
+    worker->reply_len = 0;
+    return *len > 0;
 }
 
 bool cq_path_seal(struct cq_path_worker *worker, struct cq_path_out *out,
@@ -335,9 +384,14 @@ bool cq_path_seal(struct cq_path_worker *worker, struct cq_path_out *out,
         }
     }
     struct cq_path_peer *peer = find_destination(worker);
+    bool begun = worker->frame_begun;
     worker->frame_begun = false;
     if (peer == NULL) {
         cq_drop_count(&worker->counters, CQ_DROP_NO_ROUTE, 1);
+        return true;
+    }
+    if (!begun && !fit(worker, peer, now)) {
+        cq_drop_count(&worker->counters, CQ_DROP_PATH_MTU, 1);
         return true;
     }
     /* What waited for a session goes first, also before the control thread's word of it is here. */

@@ -9,9 +9,15 @@ enum {
     TCP_OFFSET = 12,
     TCP_FLAGS = 13,
     TCP_FIN = 0x01,
+    TCP_SYN = 0x02,
+    TCP_RST = 0x04,
+    TCP_URG = 0x20,
     TCP_PSH = 0x08,
     TCP_CWR = 0x80,
     UDP_LEN = 4,
+    MORE_FRAGMENTS = 0x2000,
+    DONT_FRAGMENT = 0x4000,
+    FRAGMENT_OFFSET = 0x1fff, /* in units of 8 bytes */
 };
 
 /* Whether IPv6 extension headers lead from the fixed header to `proto` at offset `at`. */
@@ -123,7 +129,7 @@ enum cq_drop cq_segment_begin(struct cq_segmenter *s, const struct cq_path_frame
     s->size = 0;
     s->csum_start = vnet->csum_start;
     s->csum_offset = vnet->csum_offset;
-    s->elided = s->finish = s->done = false;
+    s->elided = s->finish = s->fragments = s->done = false;
     s->offset = 0;
     s->index = 0;
 
@@ -131,6 +137,62 @@ enum cq_drop cq_segment_begin(struct cq_segmenter *s, const struct cq_path_frame
     if (super ? !begin_super(s, vnet) : !begin_single(s, vnet))
         return CQ_DROP_TUN_MALFORMED;
     return CQ_DROP_NONE;
+}
+
+/* A TCP packet becomes a super-packet of several segments. */
+static bool split_tcp(struct cq_segmenter *s, uint16_t limit)
+{
+    size_t l4 = s->packet.l4;
+
+    if (s->packet.proto != CQ_PROTO_TCP || cq_packet_csum_at(&s->packet, s->data) == 0 ||
+        (s->data[l4 + TCP_FLAGS] & (TCP_SYN | TCP_RST | TCP_URG)) != 0)
+        return false;
+    size_t headers = l4 + (size_t)(s->data[l4 + TCP_OFFSET] >> 4) * 4;
+    /* New checksums would hide that this one is wrong. */
+    if (headers > sizeof(s->headers) || headers >= limit ||
+        (!s->elided && !cq_packet_csum_is_right(&s->packet, s->data)))
+        return false;
+    s->l4_proto = CQ_PROTO_TCP;
+    s->csum_start = s->packet.l4;
+    s->csum_offset = CQ_TCP_CSUM;
+    s->finish = !s->elided;
+    s->header_len = (uint16_t)headers;
+    s->size = (uint16_t)(limit - headers);
+    return true;
+}
+
+static bool split_ipv4(struct cq_segmenter *s, uint16_t limit)
+{
+    if (s->packet.version != 4 || s->packet.l4 != CQ_IPV4_HEADER_LEN ||
+        (cq_load_be16(s->data + 6) & DONT_FRAGMENT) != 0)
+        return false;
+    if (s->elided) {
+        size_t at = cq_packet_csum_at(&s->packet, s->data);
+        cq_packet_finish_csum(s->data, s->packet.len, s->packet.l4, at - s->packet.l4,
+                              s->packet.proto == CQ_PROTO_UDP);
+        s->elided = false;
+    }
+    s->fragments = true;
+    s->header_len = CQ_IPV4_HEADER_LEN;
+    s->size = (uint16_t)((limit - CQ_IPV4_HEADER_LEN) / 8 * 8);
+    return true;
+}
+
+bool cq_segment_fit(struct cq_segmenter *s, uint16_t limit)
+{
+    if (cq_segment_max_len(s) <= limit)
+        return true;
+    if (s->header_len > 0) {
+        if (s->l4_proto != CQ_PROTO_TCP || s->header_len >= limit)
+            return false;
+        s->size = (uint16_t)(limit - s->header_len);
+        return true;
+    }
+    if (!split_tcp(s, limit) && !split_ipv4(s, limit))
+        return false;
+    s->offset = s->header_len;
+    memcpy(s->headers, s->data, s->header_len);
+    return true;
 }
 
 size_t cq_segment_max_len(const struct cq_segmenter *s)
@@ -148,6 +210,17 @@ static void patch_ip(const struct cq_segmenter *s, uint8_t *p, size_t len)
     }
     cq_store_be16(p + 2, (uint16_t)len);
     cq_store_be16(p + 4, (uint16_t)(cq_load_be16(s->headers + 4) + s->index));
+    cq_packet_set_ipv4_csum(p);
+}
+
+static void patch_fragment(const struct cq_segmenter *s, uint8_t *p, size_t len, bool last)
+{
+    uint16_t field = cq_load_be16(s->headers + 6);
+    uint32_t units = (field & FRAGMENT_OFFSET) + (s->offset - s->header_len) / 8;
+    uint16_t more = last ? field & MORE_FRAGMENTS : MORE_FRAGMENTS;
+
+    cq_store_be16(p + 2, (uint16_t)len);
+    cq_store_be16(p + 6, (uint16_t)(more | (units & FRAGMENT_OFFSET)));
     cq_packet_set_ipv4_csum(p);
 }
 
@@ -191,8 +264,12 @@ bool cq_segment_next(struct cq_segmenter *s, struct cq_segment *out)
 
     if (s->index > 0)
         memcpy(p, s->headers, s->header_len);
-    patch_ip(s, p, s->header_len + payload);
-    patch_l4(s, p, s->header_len + payload, last);
+    if (s->fragments) {
+        patch_fragment(s, p, s->header_len + payload, last);
+    } else {
+        patch_ip(s, p, s->header_len + payload);
+        patch_l4(s, p, s->header_len + payload, last);
+    }
     *out = (struct cq_segment){p, s->header_len + payload, s->elided};
     s->offset += (uint32_t)payload;
     s->index++;

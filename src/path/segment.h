@@ -19,8 +19,9 @@ struct cq_segmenter {
     uint16_t size;       /* payload of each segment but the last */
     uint16_t csum_start, csum_offset;
     uint8_t l4_proto;
-    bool elided; /* checksums of all segments are undefined */
-    bool finish; /* checksums must be computed here */
+    bool elided;    /* checksums of all segments are undefined */
+    bool finish;    /* checksums must be computed here */
+    bool fragments; /* of IPv4, not segments */
     bool done;
     uint32_t offset; /* of the next payload */
     uint32_t index;
@@ -37,6 +38,13 @@ struct cq_segment {
  * segments are longer than mtu. */
 enum cq_drop cq_segment_begin(struct cq_segmenter *s, const struct cq_path_frame *frame,
                               uint16_t mtu);
+
+/*
+ * Makes what comes out at most `limit` bytes long (at least 576): TCP is cut into smaller segments,
+ * IPv4 packets that may be fragmented into fragments. False: what comes out is longer and must stay
+ * as it is. Only between cq_segment_begin and the first packet.
+ */
+bool cq_segment_fit(struct cq_segmenter *s, uint16_t limit);
 
 /* Upper bound for the length of all segments. */
 size_t cq_segment_max_len(const struct cq_segmenter *s);

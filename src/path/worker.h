@@ -130,6 +130,11 @@ struct cq_path_frame {
 CQ_MUST_CHECK bool cq_path_seal(struct cq_path_worker *worker, struct cq_path_out *out,
                                 struct cq_path_frame *frame, cq_time now);
 
+/* After cq_path_seal: a packet for the TUN that tells the sender of what was dropped what would fit
+ * (ICMP, whole, with its checksums), in memory of the worker until the next call. False: there is
+ * none. */
+CQ_MUST_CHECK bool cq_path_take_reply(struct cq_path_worker *worker, uint8_t **data, size_t *len);
+
 /* A control record to send (CQ_ACTION_SEND_CONTROL). */
 struct cq_path_control {
     uint32_t local_idx;

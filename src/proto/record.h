@@ -63,6 +63,10 @@ void cq_record_write(uint8_t out[CQ_RECORD_HEADER_LEN], const struct cq_record *
 void cq_record_nonce(uint8_t out[CQ_AEAD_NONCE_LEN], const uint8_t iv[CQ_AEAD_NONCE_LEN],
                      uint64_t counter);
 
+/* UDP payload that every path takes: an IPv6 packet of 1280 bytes (RFC 8200 section 5) less its
+ * headers. */
+enum { CQ_RECORD_BASE_LEN = 1232 };
+
 /* Length of a DATA plaintext that carries a packet of len bytes: the next multiple of 16, but not
  * above the MTU. */
 static inline size_t cq_record_padded_len(size_t len, size_t mtu)

@@ -38,7 +38,11 @@
 #define CQ_REVERT_TIME (3 * CQ_NS_PER_S) /* a PONG of the previous address counts so long */
 #define CQ_BARRED_TIME (10 * CQ_NS_PER_S)
 
+#define CQ_PMTU_INTERVAL (1 * CQ_NS_PER_S) /* between PINGs padded to a size */
+#define CQ_PMTU_RAISE (600 * CQ_NS_PER_S)  /* between searches for more */
+
 enum {
+    CQ_PMTU_TRIES = 3,   /* PINGs of one size lost in a row: it does not pass */
     CQ_MAX_ANSWERS = 30, /* cached answers per slot */
     CQ_MAX_PONGS = 10,   /* per second, besides answers to padded PINGs */
     CQ_LOAD_DEFAULT = 500,

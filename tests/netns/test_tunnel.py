@@ -531,6 +531,39 @@ def keys_from_files(scene):
     check(tunnel.counter(spaces[1], "keys") <= 1, "a key was asked for")
 
 
+@case("a path that takes less than 1500 is found; TCP and large packets go on through it")
+def path_mtu(scene):
+    """A router between the two whose far link takes 1400 bytes, and that says nothing about it."""
+    a, router, b = (scene.namespace(label) for label in "arb")
+    scene.veth(a, "eth0", "192.0.2.1/24", router, "eth0", "192.0.2.254/24")
+    scene.veth(router, "eth1", "198.51.100.254/24", b, "eth0", "198.51.100.1/24")
+    router.sysctl("net.ipv4.ip_forward", 1)
+    a.run("ip", "route", "add", "default", "via", "192.0.2.254")
+    b.run("ip", "route", "add", "default", "via", "198.51.100.254")
+    for rule in ("add table ip quiet", "add chain ip quiet out { type filter hook output priority 0; }",
+                 "add rule ip quiet out icmp type destination-unreachable drop"):
+        router.run("nft", *rule.split(" ", 3))
+    configs = tunnel.pair_configs(outer=("192.0.2.1", "198.51.100.1"))
+    nodes = [scene.node(space, config) for space, config in zip((a, b), configs)]
+    tunnel.start(*nodes)
+    tunnel.must_ping(a, INNER4[1], size=1392)
+    equal(tunnel.peer_status(nodes[0])["path_mtu"], 1480, "path MTU at first")
+    router.run("ip", "link", "set", "eth1", "mtu", 1400)
+    began = time.monotonic()
+    tunnel.fetch(b, a, INNER4[0], scene.lab.directory / f"{scene.tag}-file", 8 << 20)
+    seconds = time.monotonic() - began
+    netns.wait_until(lambda: 1392 < tunnel.peer_status(nodes[0])["path_mtu"] <= 1400, 20, "the path MTU")
+    netns.wait_until(lambda: "event=path_mtu" in nodes[0].log_text(), 20, "path_mtu in the log")
+    check("path mtu: 1" in nodes[0].cryprq("show").stdout, "`cryprq show` does not print it")
+    # Whoever sends too much is told; what fits arrives.
+    a.run("ping", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do", "-s", "1392", INNER4[1], check_status=False)
+    route = a.output("ip", "route", "get", INNER4[1])
+    check(" mtu 13" in route, f"the kernel was not told what fits: {route}")
+    tunnel.must_ping(a, INNER4[1], size=1300)
+    check(tunnel.drops(nodes[0], "path_mtu") > 0, "no path_mtu among the drops")
+    return [f"8 MB through TCP in {seconds:.1f} s after the change"]
+
+
 def main():
     netns.require(("ip", "ping", "nft", "curl"))
     tap = netns.Tap()

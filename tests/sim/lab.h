@@ -72,6 +72,9 @@ struct lab_memory {
 struct lab_flow {
     struct lab_node *from, *to;
     cq_time interval, until, next;
+    uint16_t len;      /* of its packets; 0: the smallest. Larger ones must not be fragmented */
+    uint16_t told_mtu; /* what ICMP said last; 0: nothing. The packets become that long then */
+    uint64_t refused;  /* packets that ICMP answered */
     uint64_t sent, received, duplicates; /* packets */
     uint64_t link_lost;                  /* DATA that the network lost */
     uint64_t staged;                     /* packets that had to wait for a session */

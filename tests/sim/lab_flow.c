@@ -14,6 +14,7 @@ enum {
     UDP_LEN = 8,
     PACKET_LEN = IP_LEN + UDP_LEN + 12,
     PORT = 7000,
+    DONT_FRAGMENT = 0x4000,
     MAGIC = 0x6c616266,
 };
 
@@ -27,11 +28,19 @@ static uint16_t ip_checksum(const uint8_t *header)
     return (uint16_t)~sum;
 }
 
+static uint16_t packet_len(const struct lab_flow *flow)
+{
+    return flow->len > PACKET_LEN ? flow->len : PACKET_LEN;
+}
+
 static void write_packet(uint8_t *p, const struct lab_flow *flow, uint64_t seq)
 {
-    memset(p, 0, PACKET_LEN);
+    uint16_t len = packet_len(flow);
+    memset(p, 0, len);
     p[0] = 0x45;
-    cq_store_be16(p + 2, PACKET_LEN);
+    cq_store_be16(p + 2, len);
+    if (len > PACKET_LEN)
+        cq_store_be16(p + 6, DONT_FRAGMENT);
     p[8] = 64;
     p[9] = 17;
     memcpy(p + 12, lab_inner_ip(flow->from).bytes, 4);
@@ -39,7 +48,7 @@ static void write_packet(uint8_t *p, const struct lab_flow *flow, uint64_t seq)
     cq_store_be16(p + 10, ip_checksum(p));
     cq_store_be16(p + IP_LEN, PORT);
     cq_store_be16(p + IP_LEN + 2, PORT);
-    cq_store_be16(p + IP_LEN + 4, PACKET_LEN - IP_LEN); /* checksum 0: none */
+    cq_store_be16(p + IP_LEN + 4, (uint16_t)(len - IP_LEN)); /* checksum 0: none */
     cq_store_be32(p + IP_LEN + UDP_LEN, MAGIC);
     cq_store_be64(p + IP_LEN + UDP_LEN + 4, seq);
 }
@@ -75,22 +84,36 @@ struct lab_flow *lab_flow(struct lab_node *from, struct lab_node *to, cq_time in
     return flow;
 }
 
+/* As path MTU discovery of a host does (RFC 1191). */
+static void hear_too_big(struct lab_flow *flow)
+{
+    uint8_t *icmp;
+    size_t len;
+    if (!cq_path_take_reply(flow->from->worker, &icmp, &len))
+        return;
+    if (len < 56 || icmp[9] != 1 || icmp[20] != 3 || icmp[21] != 4)
+        lab_die("a reply that is not what it should be");
+    flow->refused++;
+    flow->len = flow->told_mtu = cq_load_be16(icmp + 26);
+}
+
 bool lab_send_packet(struct lab_flow *flow)
 {
     struct lab_node *node = flow->from;
     struct lab *lab = node->lab;
-    uint8_t packet[PACKET_LEN + CQ_PATH_SLACK];
+    uint8_t packet[LAB_MTU + CQ_PATH_SLACK];
     if (node->engine == NULL) /* a node that is down sends nothing */
         return false;
     write_packet(packet, flow, flow->sent++);
-    struct cq_path_frame frame = {.data = packet, .len = PACKET_LEN};
+    struct cq_path_frame frame = {.data = packet, .len = packet_len(flow)};
     cq_path_enter(node->worker);
     bool done = cq_path_seal(node->worker, &lab->out, &frame, lab->now);
     lab_leave(node);
     if (!done)
         lab_die("no room for a packet");
     bool left = lab->out.num_sends > 0;
-    flow->staged += !left;
+    hear_too_big(flow);
+    flow->staged += !left && flow->refused == 0;
     lab_flush(node);
     lab_settle(node);
     return left;

@@ -420,7 +420,7 @@ void world_set_endpoint(struct world_peer *peer);
 bool world_is_up(const struct world_node *node);
 cq_time world_local_time(const struct world_node *node);
 void world_deliver(struct world_node *node, const struct cq_addr *from, uint8_t *data, size_t len);
-/* Gives a packet to the node's interface; whether a record left at once. */
+/* Gives a packet to the node's interface; whether a record left at once, or ICMP answered. */
 bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len);
 void world_on_wake(struct world_node *node);
 void world_node_free(struct world_node *node);

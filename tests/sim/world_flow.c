@@ -37,6 +37,7 @@ static void write_packet(uint8_t *p, const struct world_flow *flow, size_t len)
     memset(p, 0, len);
     p[0] = 0x45;
     cq_store_be16(p + 2, (uint16_t)len);
+    cq_store_be16(p + 6, 0x4000); /* DF */
     p[8] = 64;
     p[9] = 17;
     memcpy(p + 12, world_inner_ip(peer->node->identity_number).bytes, 4);

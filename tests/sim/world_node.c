@@ -321,9 +321,12 @@ static bool take_packet(struct world_node *node, uint8_t *packet, size_t len)
     if (!done)
         lab_die("no room for a packet");
     bool left = node->world->out.num_sends > 0;
+    uint8_t *icmp;
+    size_t icmp_len;
+    bool refused = cq_path_take_reply(node->worker, &icmp, &icmp_len);
     flush(node);
     settle(node);
-    return left;
+    return left || refused;
 }
 
 bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len)

@@ -1,5 +1,6 @@
 #include "crypto/crypto.h"
 #include "path/internal.h"
+#include "proto/control.h"
 #include "path_pair.h"
 
 #include <pthread.h>
@@ -227,7 +228,13 @@ static void test_unanswered(void **state)
     cq_path_peer_arm_unanswered(p.a.peer);
     seal_data(&p, &p.a);
     (void)pair_expect(&p.a, CQ_PATH_UNANSWERED);
-    /* Any record answers; without arming nothing is reported afterwards. */
+    /* A PONG answers on whatever session asked, and proves nothing of this one. */
+    static const uint8_t pong[11] = {CQ_CONTROL_PONG, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    (void)pair_control(&p, &p.b, pong, sizeof(pong), 0, NULL, records);
+    pair_open(&p, &p.a, &p.b, records, 1);
+    pair_skip_events(&p.a);
+    assert_int_equal(peer_status(&p.a).unanswered_since, first);
+    /* Any other record answers; without arming nothing is reported afterwards. */
     seal_keepalive(&p, &p.b);
     pair_open(&p, &p.a, &p.b, records, 1);
     pair_skip_events(&p.a);
