@@ -178,10 +178,9 @@ def invalid_files_change_nothing(scene):
         (trio.config(trio.first(), trio.second(), tunnel.peer(trio.server_id.id, "10.1.2.3/32")),
          r"wan0\.conf:\d+:\d+: this peer has the ID of our own private key"),
     ]
-    for text, pattern in cases:
+    for number, (text, pattern) in enumerate(cases, 1):
         contains(trio.reload(text, good=False), pattern)
-        contains(trio.server.log_text().splitlines()[-1] if "config_refused" in trio.server.log_text() else "",
-                 "config_refused")
+        netns.wait_until(lambda n=number: trio.server.log_text().count("event=config_refused") == n, 2, "the event")
     trio.server.write_config(trio.config(), mode=0o644)
     contains(trio.reload(good=False), "accessible by others")
     netns.equal(trio.routes(), routes, "routes")
