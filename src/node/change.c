@@ -50,7 +50,7 @@ bool cq_change_open(struct cq_change *change, const char *socket_path, struct cq
 
 bool cq_change_is_idle(const struct cq_change *change)
 {
-    return change->pid == 0;
+    return change->pid == 0 && change->channel < 0;
 }
 
 static void refuse(const struct cq_change *change, const char *reason)
@@ -213,8 +213,7 @@ void cq_change_reap(struct cq_change *change)
 {
     if (change->pid == 0 || waitpid(change->pid, NULL, WNOHANG) != change->pid)
         return;
-    change->pid = 0;
-    forget(change);
+    change->pid = 0; /* what it has said is still in the channel, up to its end */
 }
 
 void cq_change_end(struct cq_change *change)
