@@ -90,10 +90,17 @@ static bool has_same_ip(const struct cq_path_in_frame *frame, const uint8_t *a,
     return (a[6] & IPV4_DF) != 0 || cq_load_be16(b + IPV4_ID) == expected;
 }
 
-/* The header's checksum is made anew in what is merged, which must not mend a wrong one. */
+/* The header's checksum is made anew in what is merged, which must not mend a wrong one. Only for a
+ * plain header. */
 static bool has_right_header(const struct cq_packet *packet, const uint8_t *data)
 {
-    return packet->version == 6 || cq_sum_fold(cq_sum(data, packet->l4)) == 0xffff;
+    uint32_t w[CQ_IPV4_HEADER_LEN / 4];
+
+    if (packet->version == 6)
+        return true;
+    memcpy(w, data, sizeof(w));
+    /* All ones in either byte order (RFC 1071 section 2 B). */
+    return cq_sum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff;
 }
 
 /* A packet that came with a complete checksum is verified before its checksum is given up. */

@@ -10,6 +10,15 @@
 
 enum { CQ_FIT_REPLY_MAX = 1280 }; /* bytes of an ICMP message with its IP header (RFC 4443 2.4) */
 
+/* Whether cq_fit_clamp_mss may have something to do. */
+static inline bool cq_fit_is_syn(const struct cq_packet *packet, const uint8_t *data)
+{
+    enum { FLAGS = 13, SYN = 0x02 };
+
+    return packet->proto == CQ_PROTO_TCP && packet->len > packet->l4 + (uint32_t)FLAGS &&
+           (data[packet->l4 + FLAGS] & SYN) != 0;
+}
+
 /*
  * Lowers the maximum segment size that a TCP SYN announces to what fits packets of `limit` bytes
  * (RFC 9293 section 3.7.1), and its checksum with it unless that is partial. Any other packet stays

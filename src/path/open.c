@@ -186,8 +186,9 @@ static void take_data(const struct opening *o, const struct cq_keypair *keypair,
         drop(o, CQ_DROP_INNER_MALFORMED);
         return;
     }
-    cq_fit_clamp_mss(&packet, data, atomic_load_explicit(&keypair->peer->mtu, memory_order_relaxed),
-                     elided);
+    if (cq_fit_is_syn(&packet, data))
+        cq_fit_clamp_mss(&packet, data,
+                         atomic_load_explicit(&keypair->peer->mtu, memory_order_relaxed), elided);
     cq_counter_add(&o->worker->totals.inner_received, 1);
     cq_coalesce_add(o->in, data, &packet, elided);
 }

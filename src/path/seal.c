@@ -350,11 +350,10 @@ static void answer_too_big(struct cq_path_worker *worker, uint16_t mtu, cq_time 
     worker->num_replies += worker->reply_len > 0;
 }
 
-/* False: the frame cannot be made to fit. */
-static bool fit(struct cq_path_worker *worker, const struct cq_path_peer *peer, cq_time now)
+/* Makes the frame fit. False: that cannot be. */
+static bool make_fit(struct cq_path_worker *worker, uint16_t mtu, cq_time now)
 {
     struct cq_segmenter *s = &worker->segmenter;
-    uint16_t mtu = atomic_load_explicit(&peer->mtu, memory_order_relaxed);
 
     if (s->header_len == 0)
         cq_fit_clamp_mss(&s->packet, s->data, mtu, s->elided);
@@ -362,6 +361,15 @@ static bool fit(struct cq_path_worker *worker, const struct cq_path_peer *peer, 
         return true;
     answer_too_big(worker, mtu, now);
     return false;
+}
+
+static bool fit(struct cq_path_worker *worker, const struct cq_path_peer *peer, cq_time now)
+{
+    const struct cq_segmenter *s = &worker->segmenter;
+    uint16_t mtu = atomic_load_explicit(&peer->mtu, memory_order_relaxed);
+
+    return (cq_segment_max_len(s) <= mtu && !cq_fit_is_syn(&s->packet, s->data)) ||
+           make_fit(worker, mtu, now);
 }
 
 bool cq_path_take_reply(struct cq_path_worker *worker, uint8_t **data, size_t *len)

@@ -195,13 +195,6 @@ bool cq_segment_fit(struct cq_segmenter *s, uint16_t limit)
     return true;
 }
 
-size_t cq_segment_max_len(const struct cq_segmenter *s)
-{
-    if (s->header_len == 0)
-        return s->packet.len;
-    return (size_t)s->header_len + s->size;
-}
-
 static void patch_ip(const struct cq_segmenter *s, uint8_t *p, size_t len)
 {
     if (s->packet.version == 6) {

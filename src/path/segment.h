@@ -47,7 +47,10 @@ enum cq_drop cq_segment_begin(struct cq_segmenter *s, const struct cq_path_frame
 bool cq_segment_fit(struct cq_segmenter *s, uint16_t limit);
 
 /* Upper bound for the length of all segments. */
-size_t cq_segment_max_len(const struct cq_segmenter *s);
+static inline size_t cq_segment_max_len(const struct cq_segmenter *s)
+{
+    return s->header_len == 0 ? s->packet.len : (size_t)s->header_len + s->size;
+}
 
 /* The next packet; false: there are no more. */
 bool cq_segment_next(struct cq_segmenter *s, struct cq_segment *out);
