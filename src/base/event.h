@@ -90,8 +90,7 @@ enum cq_level { CQ_LOG_ERROR, CQ_LOG_WARN, CQ_LOG_INFO, CQ_LOG_DEBUG };
     X(NO_OFFLOAD, "no_offload", INFO, "interface offload",                                         \
       "the kernel does not have an offload that would be used")                                    \
     X(NO_STEERING, "no_steering", INFO, "interface reason",                                         \
-      "small packets wait behind bulk ones; with several workers the kernel spreads flows as it "  \
-      "likes, and may reorder one once")                                                           \
+      "small packets wait behind bulk ones; several workers may reorder a flow once")              \
     X(OFFLOAD_GIVEN_UP, "offload_given_up", WARN, "interface offload endpoint reason",             \
       "the kernel refused an offload that it has; the same packets went without it")               \
     X(NO_METRICS, "no_metrics", WARN, "interface reason",                                          \
