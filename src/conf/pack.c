@@ -78,8 +78,12 @@ enum cq_err cq_pack_read_text(struct cq_reader *r, size_t max, char **out)
             return CQ_ERR_INVALID;
     if (len == 0)
         return CQ_OK;
-    *out = strndup((const char *)text, len);
-    return *out != NULL ? CQ_OK : CQ_ERR_NOMEM;
+    *out = malloc(len + 1);
+    if (*out == NULL)
+        return CQ_ERR_NOMEM;
+    memcpy(*out, text, len);
+    (*out)[len] = '\0';
+    return CQ_OK;
 }
 
 static void write_ip(struct cq_writer *w, const struct cq_ip *ip)

@@ -123,7 +123,10 @@ struct cq_pmtu {
     uint16_t told;    /* in the log; 0: nothing yet, so the largest */
     uint16_t probe;   /* of the PING that is unanswered: CHECK, FALLEN, SEARCH */
     uint16_t too_big; /* what does not pass: SEARCH; one more than what may not: FALLEN */
+    uint16_t loss;    /* share of PINGs that chance takes, in 1/65535 */
     unsigned tries;   /* left, the present one included */
+    unsigned num_tries;
+    bool alarm; /* the size that was lost is being tried once more */
     uint8_t token[8];
     cq_time sent_at, fallen_at;
     cq_time next;

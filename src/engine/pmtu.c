@@ -22,6 +22,8 @@
 #include <string.h>
 
 enum {
+    LOSS_WEIGHT = 16, /* of older PINGs, as of one new one */
+    MAX_TRIES = 12,
     STEP = 8,        /* sizes closer together than that are not told apart */
     IPV6_MIN = 1280, /* packets that IPv6 relies on */
     IPV4_HEADERS = 28,
@@ -79,6 +81,26 @@ static void send_probe(struct cq_engine *e, struct cq_peer *peer, cq_time now)
     p->next = now + CQ_PMTU_INTERVAL;
 }
 
+/* PINGs of the size in use that were lost before one was answered: chance, which takes its share of
+ * what follows. */
+static void note_losses(struct cq_pmtu *p, unsigned num)
+{
+    for (; num > 0; num--)
+        p->loss = (uint16_t)(p->loss + (UINT16_MAX - p->loss) / LOSS_WEIGHT);
+    p->loss = (uint16_t)(p->loss - p->loss / LOSS_WEIGHT);
+}
+
+/* How many must be lost in a row before it is no chance: less than once in 4096 checks. */
+static unsigned tries_of_check(const struct cq_pmtu *p)
+{
+    uint32_t chance = p->loss;
+    unsigned tries = 1;
+
+    for (; chance > UINT16_MAX / 4096 && tries < MAX_TRIES; tries++)
+        chance = chance * p->loss / UINT16_MAX;
+    return tries > CQ_PMTU_TRIES ? tries : CQ_PMTU_TRIES;
+}
+
 static void begin_probe(struct cq_engine *e, struct cq_peer *peer, enum cq_pmtu_state state,
                         uint16_t size, unsigned tries, cq_time now)
 {
@@ -89,7 +111,7 @@ static void begin_probe(struct cq_engine *e, struct cq_peer *peer, enum cq_pmtu_
     }
     p->state = state;
     p->probe = size;
-    p->tries = tries;
+    p->tries = p->num_tries = tries;
     send_probe(e, peer, now);
 }
 
@@ -130,6 +152,7 @@ static void fall_back(struct cq_engine *e, struct cq_peer *peer, cq_time now)
 {
     peer->pmtu.too_big = (uint16_t)(peer->pmtu.size + 1);
     peer->pmtu.fallen_at = now;
+    peer->pmtu.alarm = true;
     use(peer, CQ_RECORD_BASE_LEN);
     begin_probe(e, peer, CQ_PMTU_FALLEN, CQ_RECORD_BASE_LEN, CQ_PMTU_TRIES, now);
 }
@@ -146,7 +169,7 @@ void cq_pmtu_on_large(struct cq_engine *e, struct cq_peer *peer, cq_time now)
     if (p->state != CQ_PMTU_QUIET) /* armed again when it is */
         return;
     if (can_probe(peer, now))
-        begin_probe(e, peer, CQ_PMTU_CHECK, p->size, CQ_PMTU_TRIES, now);
+        begin_probe(e, peer, CQ_PMTU_CHECK, p->size, tries_of_check(p), now);
     else
         rest(peer, now + CQ_PMTU_INTERVAL);
 }
@@ -159,11 +182,15 @@ void cq_pmtu_on_pong(struct cq_engine *e, struct cq_peer *peer, const struct cq_
         memcmp(ev->token, p->token, sizeof(p->token)) != 0)
         return;
     if (p->state == CQ_PMTU_CHECK) {
+        note_losses(p, p->num_tries - p->tries);
         rest(peer, p->sent_at + CQ_PMTU_INTERVAL);
     } else if (p->state == CQ_PMTU_FALLEN) {
         /* Chance may have lost the three. */
         begin_probe(e, peer, CQ_PMTU_SEARCH, (uint16_t)(p->too_big - 1), 1, now);
     } else {
+        if (p->alarm && p->probe == p->too_big - 1)
+            note_losses(p, CQ_PMTU_TRIES); /* a false one */
+        p->alarm = false;
         use(peer, p->probe);
         continue_search(e, peer, now);
     }
@@ -197,6 +224,7 @@ static void on_unanswered(struct cq_engine *e, struct cq_peer *peer, cq_time now
         fall_back(e, peer, now);
     } else {
         p->too_big = p->probe;
+        p->alarm = false;
         continue_search(e, peer, now);
     }
 }

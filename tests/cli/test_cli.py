@@ -429,7 +429,7 @@ STATUS = {
     "peers": [
         {
             "peer_id": KEY, "name": "", "has_psk": False, "key_known": False, "handshaking": True, "endpoint": "",
-            "persistent_keepalive": 0, "rx_bytes": 0, "tx_bytes": 0, "rx_packets": 0, "tx_packets": 0,
+            "path_mtu": 1500, "persistent_keepalive": 0, "rx_bytes": 0, "tx_bytes": 0, "rx_packets": 0, "tx_packets": 0,
             "latest_handshake": 0, "latest_handshake_secs": 0, "handshake_duration_us": 0,
             "latest_as_initiator": False, "initiated": 0, "responded": 0, "rotations": 0, "failed": 2,
             "num_sessions": 0, "num_staged": 1, "allowed_ips": [], "session": None, "last_drop": "none",
@@ -440,8 +440,8 @@ STATUS = {
         },
         {
             "peer_id": ID_B, "name": "laptop", "has_psk": True, "key_known": True, "handshaking": False,
-            "endpoint": "[2001:db8::1]:51820", "persistent_keepalive": 25, "rx_bytes": 1000, "tx_bytes": 2621440,
-            "rx_packets": 3, "tx_packets": 4, "latest_handshake": 1700000000, "latest_handshake_secs": 65,
+            "endpoint": "[2001:db8::1]:51820", "path_mtu": 1460, "persistent_keepalive": 25, "rx_bytes": 1000,
+            "tx_bytes": 2621440, "rx_packets": 3, "tx_packets": 4, "latest_handshake": 1700000000, "latest_handshake_secs": 65,
             "handshake_duration_us": 2350, "latest_as_initiator": True, "initiated": 5, "responded": 6,
             "rotations": 7, "failed": 8, "num_sessions": 1, "num_staged": 0,
             "allowed_ips": ["10.9.0.2/32", "fd00::/64"],
@@ -477,6 +477,7 @@ peer: {ID_B}
   suite: aes-256-gcm
   age of keys: 1 minute, 5 seconds
   next rotation: in 3 minutes, 20 seconds
+  path mtu: 1460
   transfer: 1000 B received, 2.50 MiB sent
   persistent keepalive: every 25 seconds
 
@@ -556,9 +557,17 @@ def show_json_is_json():
         expect((code, err), (0, ""))
         state = json.loads(out)
         expect(state["drops"]["bad_mac1"], 5)
+        # Words for people and for dashboards are made of what the node says.
+        words = [{key: peer.pop(key) for key in ("state", "explanation", "refused_reason")} for peer in state["peers"]]
         expect(state["peers"], STATUS["peers"])
+        expect([w["state"] for w in words], ["trouble", "connected"])
+        expect([w["refused_reason"] for w in words], ["all_well", "psk_mismatch"])
+        expect_in("the packet filter of this machine", words[0]["explanation"])
+        expect_in("cryprq diagnose wan0 ", words[0]["explanation"])
+        expect_in("next rotation in 3 min", words[1]["explanation"])
         Node(d, "wan1", status_answer)
-        expect(json.loads(run("show", "all", "json", env=env)[1]), [state, state])
+        both = json.loads(run("show", "all", "json", env=env)[1])
+        expect([[p["peer_id"] for p in node["peers"]] for node in both], [[p["peer_id"] for p in STATUS["peers"]]] * 2)
 
 
 @test

@@ -121,7 +121,8 @@ struct world_flow {
     cq_time waiting_since; /* first packet sent since one arrived; CQ_TIME_NEVER: none */
     cq_time last_arrival;
     uint64_t sent, received, staged;
-    uint8_t *seen; /* a bit per packet */
+    uint64_t refused; /* ICMP said that they are too big for the path */
+    uint8_t *seen;    /* a bit per packet */
     uint64_t seen_bits;
     cq_time first_arrival, worst_gap; /* between arrivals while on */
 };
@@ -420,8 +421,9 @@ void world_set_endpoint(struct world_peer *peer);
 bool world_is_up(const struct world_node *node);
 cq_time world_local_time(const struct world_node *node);
 void world_deliver(struct world_node *node, const struct cq_addr *from, uint8_t *data, size_t len);
-/* Gives a packet to the node's interface; whether a record left at once, or ICMP answered. */
-bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len);
+/* Gives a packet to the node's interface; whether a record left at once, or ICMP answered: it was
+ * refused. */
+bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len, bool *out_refused);
 void world_on_wake(struct world_node *node);
 void world_node_free(struct world_node *node);
 struct cq_ip world_inner_ip(unsigned identity_number);

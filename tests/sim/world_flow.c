@@ -73,10 +73,12 @@ static void send_packet(struct world_flow *flow)
     world->totals.packets++;
     if (flow->waiting_since == CQ_TIME_NEVER)
         flow->waiting_since = world->now;
-    if (!world_send_packet(node, packet, len)) {
+    bool refused = false;
+    if (!world_send_packet(node, packet, len, &refused)) {
         flow->staged++;
         world_check_staged(flow);
     }
+    flow->refused += refused;
 }
 
 void world_flow_tick(struct world_flow *flow)

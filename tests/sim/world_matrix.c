@@ -86,7 +86,8 @@ static void run_cell(struct cell *cell)
     for (unsigned i = 0; i < 2; i++) {
         cell->outage = cq_time_max(cell->outage, flows[i]->worst_gap);
         cell->packets += flows[i]->sent;
-        cell->lost += flows[i]->sent - flows[i]->received - pair->links[i].lost_data;
+        cell->lost +=
+            flows[i]->sent - flows[i]->received - flows[i]->refused - pair->links[i].lost_data;
     }
     cell->rotations = world->totals.rotations;
     cell->violated = world->num_violations > 0;

@@ -312,7 +312,7 @@ void world_deliver(struct world_node *node, const struct cq_addr *from, uint8_t 
     world_end_answer(node);
 }
 
-static bool take_packet(struct world_node *node, uint8_t *packet, size_t len)
+static bool take_packet(struct world_node *node, uint8_t *packet, size_t len, bool *out_refused)
 {
     struct cq_path_frame frame = {.data = packet, .len = len};
     cq_path_enter(node->worker);
@@ -323,17 +323,17 @@ static bool take_packet(struct world_node *node, uint8_t *packet, size_t len)
     bool left = node->world->out.num_sends > 0;
     uint8_t *icmp;
     size_t icmp_len;
-    bool refused = cq_path_take_reply(node->worker, &icmp, &icmp_len);
+    *out_refused = cq_path_take_reply(node->worker, &icmp, &icmp_len);
     flush(node);
     settle(node);
-    return left || refused;
+    return left || *out_refused;
 }
 
-bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len)
+bool world_send_packet(struct world_node *node, uint8_t *packet, size_t len, bool *out_refused)
 {
     node->world->running = node;
     note_input(node, (struct world_input){.kind = WORLD_INPUT_PACKET, .len = len}, packet);
-    return take_packet(node, packet, len);
+    return take_packet(node, packet, len, out_refused);
 }
 
 void world_rotate(struct world_node *node, struct world_peer *peer)
@@ -524,6 +524,7 @@ static void feed(struct world_node *node, const struct world_input *in)
 {
     cq_time now = world_local_time(node);
     struct cq_route route = {.remote = in->address, .local = in->local};
+    bool refused;
     uint8_t data[WORLD_MAX_DATAGRAM + CQ_PATH_SLACK];
     if (in->len > 0)
         memcpy(data, in->data, in->len);
@@ -532,7 +533,7 @@ static void feed(struct world_node *node, const struct world_input *in)
         take_datagram(node, &route, data, in->len);
         break;
     case WORLD_INPUT_PACKET:
-        (void)take_packet(node, data, in->len);
+        (void)take_packet(node, data, in->len, &refused);
         break;
     case WORLD_INPUT_WAKE:
         tick(node);
