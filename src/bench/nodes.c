@@ -13,7 +13,7 @@
 static int fill_random(void *ctx, void *buf, size_t len)
 {
     (void)ctx;
-    return cq_crypto_random(buf, len);
+    return (int)cq_crypto_random(buf, len);
 }
 
 static struct cq_addr outer_address(uint8_t last)
