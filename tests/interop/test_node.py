@@ -748,6 +748,7 @@ def close_one(lab):
     second = raw.initiate()
     second.works()
     second.send(wire.CONTROL, records.tlv(records.CLOSE, b"\0"))
+    time.sleep(0.2)     # the thread that owns the sessions hears of it from the one that opens records
     second.echo()
     check(second.receive(0.5) is None, "the closed session still answers")
     first.works()

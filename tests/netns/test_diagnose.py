@@ -85,7 +85,8 @@ def all_well(scene):
 
 @case("the other side was killed and started again: the fresh handshake mends it")
 def restarted(scene):
-    a, b = pair(scene)
+    # A node that remembers its peers would call at once.
+    a, b = pair(scene, second={"RememberPeers": "off"})
     tunnel.must_ping(a.namespace, INNER4[1])
     b.kill("monitor", "node", "keeper")
     b.process.wait(5)
