@@ -301,8 +301,10 @@ class Node:
         pids = self.pids()
         victims = [pid for kind in kinds for pid in pids.get(kind, [])]
         check(len(victims) >= len(kinds), f"processes {kinds} of {self.name}: found {pids}")
-        for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+        # Stopped first, so that none of them notices the end of another and takes leave of its peers.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in victims:
+                os.kill(pid, number)
         for pid in victims:
             wait_until(lambda pid=pid: not is_alive(pid), 5, f"{pid} to end")
 
