@@ -441,17 +441,24 @@ static bool save(struct editor *e)
 
 /* ---- the process ---- */
 
+/* Changes of peers are changes of routes: access to the socket is not enough for them. */
+static bool may_change(struct editor *e)
+{
+    return e->start.client < 0 || is_root(e) ||
+           cq_fail(&e->failure, "only root may change a running interface");
+}
+
 static bool serve(struct editor *e)
 {
     if (!read_running(e) || !read_request(e))
         return false;
     switch (e->request.command) {
     case CQ_ADMIN_RELOAD:
-        return make_reload(e) && hand_on(e);
+        return may_change(e) && make_reload(e) && hand_on(e);
     case CQ_ADMIN_SYNC:
-        return make_sync(e) && hand_on(e);
+        return may_change(e) && make_sync(e) && hand_on(e);
     case CQ_ADMIN_SET:
-        return make_set(e) && hand_on(e);
+        return may_change(e) && make_set(e) && hand_on(e);
     case CQ_ADMIN_SHOW:
         return show(e);
     case CQ_ADMIN_SAVE:

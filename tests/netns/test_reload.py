@@ -257,9 +257,15 @@ def save_and_show(scene):
     done = trio.spaces[0].run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", netns.CRYPRQ, "showconf",
                               tunnel.NAME, env=trio.server.env)
     netns.check(trio.server_id.key not in done.stdout and "Name = second" in done.stdout, "what others see")
-    done = trio.spaces[0].run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", netns.CRYPRQ, "save",
-                              tunnel.NAME, env=trio.server.env, check_status=False)
-    contains(done.stderr, "only root")
+    # Nor may they change anything.
+    for command in (("save",), ("reload",), ("reload", "--dry-run"), ("set", "peer", "second", "remove"),
+                    ("syncconf", "/dev/null")):
+        name, *rest = command
+        done = trio.spaces[0].run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", netns.CRYPRQ, name,
+                                  tunnel.NAME, *rest, env=trio.server.env, check_status=False)
+        netns.equal(done.returncode, 1, f"exit status of {command} by nobody")
+        contains(done.stderr, "only root")
+    netns.check("second" in trio.server.cryprq("showconf", tunnel.NAME).stdout, "a peer was removed by nobody")
 
 
 def killed_after_a_reload(scene):
