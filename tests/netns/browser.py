@@ -9,6 +9,7 @@ and for its screenshots (Python 3 standard library only).
 """
 
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -43,10 +44,13 @@ class Browser:
 
     def __enter__(self):
         self.profile = tempfile.mkdtemp(prefix="profile.", dir=self.namespace.lab.directory)
-        their_in, self.out = os.pipe()
-        self.inp, their_out = os.pipe()
+        pipes = [*os.pipe(), *os.pipe()]
+        # Out of the way of 3 and 4, which the browser reads and writes.
+        their_in, self.out, self.inp, their_out = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in pipes)
+        for fd in pipes:
+            os.close(fd)
         script = f'exec "$@" 3<&{their_in} 4>&{their_out}'
-        self.process = self.namespace.popen("sh", "-c", script, "sh", program(), *OPTIONS,
+        self.process = self.namespace.popen("bash", "-c", script, "bash", program(), *OPTIONS,
                                             f"--user-data-dir={self.profile}", "about:blank",
                                             pass_fds=(their_in, their_out), stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
